@@ -1,0 +1,38 @@
+"""gpicl_bench: a benchmark for general-purpose in-context learning.
+
+>>> import gpicl_bench
+>>> suite = gpicl_bench.make("digits-proj-perm-v0")
+>>> episode = suite.meta_test.episode(0)
+>>> episode.x.shape, episode.y.shape
+((100, 64), (100,))
+"""
+
+from gpicl_bench import errors
+from gpicl_bench.evaluation import Result, evaluate, load_result
+from gpicl_bench.learners import load_learner, sequence_learner
+from gpicl_bench.registration import SuiteSpec, benchmark, make, pprint_registry, register, registry, spec
+from gpicl_bench.suite import Batch, Episode, Info, Split, Suite, Task
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Batch",
+    "Episode",
+    "Info",
+    "Result",
+    "Split",
+    "Suite",
+    "SuiteSpec",
+    "Task",
+    "benchmark",
+    "errors",
+    "evaluate",
+    "load_learner",
+    "load_result",
+    "make",
+    "pprint_registry",
+    "register",
+    "registry",
+    "sequence_learner",
+    "spec",
+]

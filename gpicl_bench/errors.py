@@ -1,0 +1,78 @@
+"""Every error that a user of the package can meet.
+
+Each one says what went wrong, what was expected, what came, where, and what to do next.
+"""
+
+
+class GpiclBenchError(Exception):
+    """Base of all errors of the package.
+
+    Args:
+        what: one sentence, the error itself.
+        expected: what would have been right.
+        got: the offending value, as the user gave it.
+        where: learner, task, position, file: whatever locates the fault.
+        hint: what to do next.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        expected: str | None = None,
+        got: object = None,
+        where: str | None = None,
+        hint: str | None = None,
+    ) -> None:
+        self.what, self.expected, self.got, self.where, self.hint = what, expected, got, where, hint
+        details = {"expected": expected, "got": got, "where": where, "what to do": hint}
+        lines = [f"  {name}: {value}" for name, value in details.items() if value is not None]
+        super().__init__("\n".join([what, *lines]))
+
+
+class InvalidArgument(GpiclBenchError, ValueError):
+    """An argument of a public function is outside its range."""
+
+
+class MalformedId(GpiclBenchError, ValueError):
+    """An id does not follow the grammar of suites or of benchmarks."""
+
+
+class SuiteNotFound(GpiclBenchError, LookupError):
+    """No suite or benchmark has this name."""
+
+
+class VersionNotFound(SuiteNotFound):
+    """The suite exists, this version of it does not."""
+
+
+class DeprecatedSuite(SuiteNotFound):
+    """The version was withdrawn in favour of another."""
+
+
+class AlreadyRegistered(GpiclBenchError, ValueError):
+    """The id already names another suite."""
+
+
+class DataUnavailable(GpiclBenchError):
+    """The images of a base dataset are not on this machine."""
+
+
+class DataCorrupt(GpiclBenchError):
+    """Data is there, but it is damaged or is not what the protocol pins."""
+
+
+class CacheError(GpiclBenchError, OSError):
+    """The cache folder cannot be written."""
+
+
+class LearnerFileError(GpiclBenchError):
+    """A learner file cannot be loaded, or defines no learner."""
+
+
+class LearnerError(GpiclBenchError):
+    """A learner raised, or returned something that is no prediction."""
+
+
+class ResultError(GpiclBenchError):
+    """A result cannot be read, written or derived."""

@@ -1,0 +1,7 @@
+"""Scoring: the harness owns the labels, and every number is derived from what was predicted. NumPy only."""
+
+from gpicl_bench.evaluation.harness import evaluate
+from gpicl_bench.evaluation.results import Result
+from gpicl_bench.evaluation.storage import load_result
+
+__all__ = ["Result", "evaluate", "load_result"]

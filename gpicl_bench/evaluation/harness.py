@@ -1,0 +1,163 @@
+"""The harness: asks a learner about every task, and keeps the labels to itself."""
+
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Bool, Float32, Int16, Int64
+from threadpoolctl import threadpool_limits
+
+from gpicl_bench.errors import InvalidArgument, LearnerError
+from gpicl_bench.evaluation.metrics import log_losses, predictions
+from gpicl_bench.evaluation.progress import bar
+from gpicl_bench.evaluation.provenance import provenance
+from gpicl_bench.evaluation.results import LearnerRecord, Result, Setting, Times
+from gpicl_bench.learners import Adapter, Block, LoadedLearner, adapt
+from gpicl_bench.learners.sequence import BLOCK
+from gpicl_bench.registration import make
+from gpicl_bench.streams import child_key, root_key
+from gpicl_bench.suite import PROTOCOL, Split, Suite
+
+RECORD_TASKS = 4096
+QUICK_TASKS = 1024
+
+
+def evaluate(
+    learner: Any,
+    suite: str | Suite | Split,
+    num_tasks: int = QUICK_TASKS,
+    positions: Sequence[int] | None = None,
+    learner_seed: int = 0,
+    *,
+    progress: bool = False,
+) -> Result:
+    """Ask a learner about tasks it has not seen.
+
+    Args:
+        learner: a callable, step or sequence learner, a scikit-learn classifier, or a `LoadedLearner`.
+        suite: a suite or its id (its `meta_test` split is used), or any split.
+        num_tasks: tasks 0 … num_tasks-1 are asked; 4,096 is the evaluation of record, 1,024 its quick form.
+        positions: how many labelled examples precede each query, from 0 to T-1; None: all of them.
+        learner_seed: the seed of the keys that a stochastic learner gets, 0 ≤ seed < 2^64.
+        progress: show a bar on standard error.
+
+    Raises:
+        LearnerError: the learner raised, or returned something that is no prediction.
+        DataUnavailable, DataCorrupt, CacheError: the suite's data cannot be used.
+
+    >>> from sklearn.neighbors import KNeighborsClassifier
+    >>> result = evaluate(KNeighborsClassifier(1), "digits-proj-perm-v0", num_tasks=8, positions=[1, 99])
+    >>> result.accuracy.shape, result.score is None
+    ((2,), True)
+    """
+    started, begin = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
+    split = _split(suite)
+    asked = _positions(positions, split.info.T)
+    check_range("num_tasks", num_tasks, 1, 2**32)
+    check_range("learner_seed", learner_seed, 0, 2**64 - 1)
+    loaded = learner if isinstance(learner, LoadedLearner) else LoadedLearner(learner, _name(learner), None, {})
+    adapter = adapt(loaded.learner, split.info, loaded.name)
+    setting = Setting(
+        suite=split.spec.id,
+        task_set=split.task_set,
+        images=split.images,
+        fingerprint=split.fingerprint,
+        num_examples=split.info.T,
+        num_classes=split.info.C,
+        num_tasks=num_tasks,
+        positions=tuple(asked.tolist()),
+        of_record=_record(split, num_tasks, asked),
+        learner_seed=learner_seed,
+        protocol=PROTOCOL,
+    )
+    record = LearnerRecord(
+        name=loaded.name,
+        form=adapter.form,
+        withholds_labels=adapter.withholds_labels,
+        source_sha256=loaded.source_sha256,
+        args=dict(loaded.args),
+        card=dict(getattr(loaded.learner, "card", {})),
+    )
+    with bar(f"{loaded.name} on {split.spec.id}", num_tasks, progress) as advance, threadpool_limits(1):
+        asking = _Asking(adapter, split, asked, learner_seed)
+        for start in range(0, num_tasks, BLOCK):
+            asking.ask(range(start, min(start + BLOCK, num_tasks)))
+            advance(BLOCK)
+    times = Times(started, asking.task_seconds, asking.learner_seconds, time.perf_counter() - begin)
+    return Result(setting, record, provenance(), times, *asking.joined())
+
+
+class _Asking:
+    """Blocks of tasks asked so far: their predictions and outcomes, and where the time went."""
+
+    def __init__(self, adapter: Adapter, split: Split, positions: Int64[np.ndarray, " P"], seed: int) -> None:
+        self._adapter, self._split, self._positions = adapter, split, positions
+        self._root = root_key(f"gpicl-bench/learner/{seed}")
+        self._blocks: list[
+            tuple[Int16[np.ndarray, "B P"], Bool[np.ndarray, "B P"], Float32[np.ndarray, "B P"] | None]
+        ] = []
+        self.task_seconds = self.learner_seconds = 0.0
+
+    def ask(self, tasks: range) -> None:
+        begin = time.perf_counter()
+        episodes = [self._split.episode(i) for i in tasks]
+        keys = np.stack([child_key(self._root, i) for i in tasks])
+        block = Block(tasks, np.stack([e.x for e in episodes]), np.stack([e.y for e in episodes]), keys)
+        ready = time.perf_counter()
+        answers = self._adapter.predict(block, self._positions)
+        self.task_seconds += ready - begin
+        self.learner_seconds += time.perf_counter() - ready
+        y = block.y[:, self._positions]
+        prediction = predictions(answers)
+        log_loss = log_losses(answers, y).astype(np.float32) if answers.ndim == 3 else None
+        self._blocks.append((prediction, prediction == y, log_loss))
+
+    def joined(
+        self,
+    ) -> tuple[Int16[np.ndarray, "N P"], Bool[np.ndarray, "N P"], Float32[np.ndarray, "N P"] | None]:
+        prediction, outcome, log_loss = zip(*self._blocks, strict=True)
+        known = [part for part in log_loss if part is not None]
+        if known and len(known) < len(log_loss):
+            raise LearnerError(
+                "the learner returns scores on some tasks and labels on others", expected="one of the two"
+            )
+        return np.concatenate(prediction), np.concatenate(outcome), np.concatenate(known) if known else None
+
+
+def check_range(name: str, value: int, least: int, most: int) -> None:
+    """Raise InvalidArgument unless `value` is an integer, least ≤ value ≤ most."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not least <= value <= most:
+        raise InvalidArgument(f"{name} is out of range", expected=f"an integer from {least} to {most}", got=repr(value))
+
+
+def _split(suite: str | Suite | Split) -> Split:
+    if isinstance(suite, Split):
+        return suite
+    chosen = make(suite) if isinstance(suite, str) else suite
+    if not isinstance(chosen, Suite):
+        raise InvalidArgument("this is no suite", expected="a suite, its id, or a split", got=type(suite).__name__)
+    return chosen.meta_test
+
+
+def _positions(positions: Sequence[int] | None, num_examples: int) -> Int64[np.ndarray, " P"]:
+    if positions is None:
+        return np.arange(num_examples)
+    if len(positions) == 0:
+        raise InvalidArgument("there is no position to ask", expected=f"some of 0 … {num_examples - 1}", got="none")
+    for position in positions:
+        check_range("a position", position, 0, num_examples - 1)
+    return np.unique(np.asarray(positions, np.int64))
+
+
+def _record(split: Split, num_tasks: int, positions: Int64[np.ndarray, " P"]) -> Literal["record", "quick", "no"]:
+    """The evaluation of record (protocol, section 7), its quick form, or neither."""
+    whole = split.spec.of_record and split.name == "meta_test" and len(positions) == split.info.T
+    if not whole or num_tasks not in (RECORD_TASKS, QUICK_TASKS):
+        return "no"
+    return "record" if num_tasks == RECORD_TASKS else "quick"
+
+
+def _name(learner: Any) -> str:
+    return str(getattr(learner, "__name__", type(learner).__name__))

@@ -1,0 +1,81 @@
+"""What the harness sees of a learner, whatever its form."""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from jaxtyping import Float32, Float64, Int32, Int64, UInt32
+
+from gpicl_bench.errors import LearnerError
+from gpicl_bench.learners.card import check_card
+from gpicl_bench.suite import Info
+
+Scores = Float64[np.ndarray, "B P C"]
+Labels = Int64[np.ndarray, "B P"]
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """Episodes to predict, with the numbers of their tasks and a key each for stochastic learners."""
+
+    tasks: range
+    x: Float32[np.ndarray, "B T D"]
+    y: Int32[np.ndarray, "B T"]
+    keys: UInt32[np.ndarray, "B 2"]
+
+
+class Adapter(Protocol):
+    """A learner in one of its forms.
+
+    Attributes:
+        form: `callable`, `step`, `sequence` or `scikit-learn`.
+        withholds_labels: whether the learner gets y_t only after it has predicted at t.
+    """
+
+    @property
+    def form(self) -> str: ...
+
+    @property
+    def withholds_labels(self) -> bool: ...
+
+    def predict(self, block: Block, positions: Int64[np.ndarray, " P"]) -> Scores | Labels:
+        """Scores, or class labels, at the given positions, ascending; checked.
+
+        Raises:
+            LearnerError: the learner raised, or returned something that is no prediction.
+        """
+        ...
+
+
+def adapt(learner: Any, info: Info, name: str) -> Adapter:
+    """The adapter for a learner, by what it offers: a mark, `init` and `step`, `fit`, or a call.
+
+    Raises:
+        LearnerError: it is in none of the known forms, or its card is malformed.
+    """
+    from gpicl_bench.learners.callable import CallableAdapter
+    from gpicl_bench.learners.classifier import ClassifierAdapter
+    from gpicl_bench.learners.sequence import SequenceAdapter, is_sequence_learner
+    from gpicl_bench.learners.step import JaxStepAdapter, StepAdapter
+
+    card = check_card(learner, info, name)
+    stochastic = bool(card.get("stochastic"))
+    if isinstance(learner, type):
+        raise LearnerError(
+            "this learner is a class, not an object", got=learner.__name__, hint="make an instance of it"
+        )
+    if is_sequence_learner(learner):
+        return SequenceAdapter(learner, info, name, stochastic)
+    if callable(getattr(learner, "init", None)) and callable(getattr(learner, "step", None)):
+        form = JaxStepAdapter if getattr(learner, "jax", False) else StepAdapter
+        return form(learner, info, name, stochastic)
+    if callable(getattr(learner, "fit", None)) and callable(getattr(learner, "predict", None)):
+        return ClassifierAdapter(learner, info, name)
+    if callable(learner):
+        return CallableAdapter(learner, info, name, stochastic)
+    raise LearnerError(
+        "this is no learner",
+        expected="a callable, an object with init and step, a scikit-learn classifier, or a @sequence_learner",
+        got=type(learner).__name__,
+        where=name,
+    )

@@ -3,6 +3,8 @@
 Each one says what went wrong, what was expected, what came, where, and what to do next.
 """
 
+import operator
+
 
 class GpiclBenchError(Exception):
     """Base of all errors of the package.
@@ -32,6 +34,17 @@ class GpiclBenchError(Exception):
 
 class InvalidArgument(GpiclBenchError, ValueError):
     """An argument of a public function is outside its range."""
+
+
+def check_integer(name: str, value: object, least: int, most: int) -> int:
+    """`value` as a Python integer.
+
+    Raises:
+        InvalidArgument: it is no integer (of Python or NumPy), or not in least … most.
+    """
+    if isinstance(value, bool) or not hasattr(value, "__index__") or not least <= operator.index(value) <= most:
+        raise InvalidArgument(f"{name} is out of range", expected=f"an integer from {least} to {most}", got=repr(value))
+    return operator.index(value)
 
 
 class MalformedId(GpiclBenchError, ValueError):

@@ -21,6 +21,7 @@ from gpicl_bench.errors import (
     MalformedId,
     SuiteNotFound,
     VersionNotFound,
+    check_integer,
 )
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 INPUTS = ("proj", "pixperm", "none")
 LABELS = ("perm", "none")
+NUM_EXAMPLES = 100  # of every suite of record
 SPLITS = ("meta_train", "meta_validation", "meta_test", "seen")
 
 _GRAMMAR = re.compile(r"([a-z0-9_]+)-(proj|pixperm|none)-(perm|none)-v(0|[1-9][0-9]*)", re.ASCII)
@@ -50,14 +52,13 @@ class SuiteSpec:
     """
 
     id: str
-    num_examples: int = 100
+    num_examples: int = NUM_EXAMPLES
     fingerprints: Mapping[str, str] = field(default_factory=dict, hash=False)
     deprecated: str | None = None
 
     def __post_init__(self) -> None:
         parse_id(self.id)
-        if not isinstance(self.num_examples, int) or isinstance(self.num_examples, bool) or self.num_examples < 2:
-            raise InvalidArgument("num_examples is no episode length", expected="an integer ≥ 2", got=self.num_examples)
+        check_integer("num_examples", self.num_examples, 2, 2**31 - 1)
         wrong = [s for s, h in self.fingerprints.items() if s not in SPLITS or not re.fullmatch("[0-9a-f]{64}", str(h))]
         if wrong:
             raise InvalidArgument(
@@ -87,8 +88,9 @@ class SuiteSpec:
 
     @property
     def of_record(self) -> bool:
-        """Whether results on this suite can stand on a leaderboard: every split is pinned."""
-        return set(self.fingerprints) == set(SPLITS)
+        """Whether results on this suite can stand on a leaderboard: it is built in, pinned and unchanged."""
+        pinned = tuple(self.fingerprints.get(split) for split in SPLITS)
+        return builtin.SUITES.get(self.id) == pinned and self.num_examples == NUM_EXAMPLES
 
     def to_json(self) -> str:
         """The specification as JSON; `from_json` reads it back, equal."""
@@ -204,7 +206,7 @@ def benchmark(id: str) -> tuple[str, ...]:
     >>> benchmark("offline-v0")[0]
     'digits-proj-perm-v0'
     """
-    if id not in builtin.BENCHMARKS:
+    if not isinstance(id, str) or id not in builtin.BENCHMARKS:
         raise SuiteNotFound("no benchmark has this id", got=repr(id), hint=_suggest(id, builtin.BENCHMARKS))
     return builtin.BENCHMARKS[id]
 

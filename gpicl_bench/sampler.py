@@ -8,16 +8,17 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, Float32, Int8, Int32, UInt8, UInt32
 
 from gpicl_bench import tasks
-from gpicl_bench.errors import InvalidArgument
+from gpicl_bench.errors import check_integer
 from gpicl_bench.streams import threefry2x32
 from gpicl_bench.suite import Batch, Split
 
 Pair = UInt32[Array, "2"]
-Step = int | Int32[Array, ""] | UInt32[Array, ""] | Pair
+Step = int | np.integer | Int32[Array, ""] | UInt32[Array, ""] | Pair
 
 _TASKS_AT_ONCE = 16  # projections in memory at a time, whatever the batch
 
@@ -83,7 +84,7 @@ class Sampler:
             if spec.input == "pixperm":
                 order = stable_argsort(words(child_key(self.keys["input"], task), known.dimension))
                 whole = whole[:, order]
-        x = seal(whole.astype(jnp.float32) * scale, key)
+        x = seal(whole.astype(jnp.float32) * scale, whole, key)
         return x, label_map[self.labels[indices]], label_map
 
 
@@ -99,14 +100,16 @@ def make_sampler(split: Split, batch_size: int, num_tasks: int | None) -> Sample
     )
 
 
-def seal(x: Float32[Array, "T D"], key: Pair) -> Float32[Array, "T D"]:
+def seal(x: Float32[Array, "T D"], whole: Int32[Array, "T D"], key: Pair) -> Float32[Array, "T D"]:
     """x itself, in a form that no compiler can merge with what is computed from it.
 
     XLA contracts a multiplication and the addition that follows it into one rounding (an FMA), and
     reassociates products; `lax.optimization_barrier` is gone before that happens. Here the bits of x
-    are combined with a mask that is always zero, because Threefry is a bijection of its counters: two
-    counters never give the same block. No compiler knows that.
+    are combined with a mask that is always zero, because Threefry is a bijection of its counters for any
+    key: two counters never give the same block. No compiler knows that. The key depends on all of the
+    whole numbers that x was made of, so the mask is not known before x is, even if everything else is constant.
     """
+    key = key ^ whole.sum(dtype=jnp.int32).astype(jnp.uint32)
     (a0, b0), (a1, b1) = block(key, 0), block(key, 1)
     never = ((a0 == a1) & (b0 == b1)).astype(jnp.uint32)
     bits = lax.bitcast_convert_type(x, jnp.uint32) ^ never
@@ -128,7 +131,7 @@ def words(key: Pair, n: int) -> UInt32[Array, " n"]:
 
 
 def random_bytes(key: Pair, n: int) -> UInt8[Array, " n"]:
-    shifts = jnp.arange(0, 32, 8, dtype=jnp.uint32)
+    shifts = jnp.arange(0, 32, 8, dtype=jnp.uint32)[None, :]
     return (words(key, (n + 3) // 4)[:, None] >> shifts).astype(jnp.uint8).reshape(-1)[:n]
 
 
@@ -201,9 +204,8 @@ def _multiply32(a: UInt32[Array, "*n"], b: Array) -> tuple[UInt32[Array, "*n"], 
 
 
 def _pair(step: Step) -> Pair:
-    if isinstance(step, int):
-        if not 0 <= step < 2**64:
-            raise InvalidArgument("the step is out of range", expected="0 ≤ step < 2^64", got=step)
+    if isinstance(step, int | np.integer):
+        step = check_integer("step", step, 0, 2**64 - 1)
         return jnp.array([step >> 32, step & 0xFFFFFFFF], jnp.uint32)
     if step.shape == (2,):
         return step

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8, UInt32
 
-from gpicl_bench.errors import InvalidArgument
+from gpicl_bench.errors import check_integer
 
 Key = UInt32[np.ndarray, "2"]
 
@@ -54,8 +54,7 @@ def child_key(key: Key, i: int) -> Key:
     >>> child_key(root_key("doc"), 3).shape
     (2,)
     """
-    if not 0 <= i < 2**64:
-        raise InvalidArgument("a child's number does not fit 64 bits", expected="0 ≤ i < 2^64", got=i)
+    i = check_integer("a number of a task or an episode", i, 0, 2**64 - 1)
     counter = np.array([i >> 32], np.uint32), np.array([i & _LOW], np.uint32)
     return np.concatenate(threefry2x32((key[:1], key[1:]), counter))
 

@@ -17,7 +17,7 @@ from jaxtyping import Float32, Int8, Int32, Int64, UInt
 
 from gpicl_bench import tasks
 from gpicl_bench.datasets import Dataset, Part, dataset, load_part
-from gpicl_bench.errors import DataCorrupt, InvalidArgument
+from gpicl_bench.errors import DataCorrupt, InvalidArgument, check_integer
 from gpicl_bench.registration import SuiteSpec
 from gpicl_bench.streams import Key, below, child_key, root_key, words
 
@@ -137,9 +137,8 @@ class Split:
             seed: of meta-training, 0 ≤ seed < 2^64: another seed is another pool in another order.
         """
         self.check_batch(batch_size, num_tasks)
+        step = check_integer("step", step, 0, 2**64 // batch_size - 1)
         numbers = range(step * batch_size, (step + 1) * batch_size)
-        if not 0 <= numbers.start <= numbers.stop <= 2**64:
-            raise InvalidArgument("the step is out of range", expected="0 ≤ step · batch_size < 2^64", got=step)
         split = self.at_seed(seed)
         chosen = [split._slot(g, num_tasks) for g in numbers]
         drawn = [split.episode(i, e) for i, e in chosen]
@@ -163,8 +162,7 @@ class Split:
 
     def at_seed(self, seed: int) -> "Split":
         """This split at a meta-training seed, 0 ≤ seed < 2^64; 0 leaves it as it is."""
-        if not 0 <= seed < 2**64:
-            raise InvalidArgument("a meta-training seed is out of range", expected="0 ≤ seed < 2^64", got=seed)
+        seed = check_integer("a meta-training seed", seed, 0, 2**64 - 1)
         if seed == 0:
             return self
         if self.task_set != "meta_train":
@@ -198,12 +196,9 @@ class Split:
 
     def check_batch(self, batch_size: int, num_tasks: int | None) -> None:
         """Raise InvalidArgument unless a batch of this size can be drawn from a pool of this size."""
-        if not 1 <= batch_size < 2**32:
-            raise InvalidArgument("no such batch size", expected="1 ≤ batch_size < 2^32", got=batch_size)
-        if num_tasks is not None and not 1 <= num_tasks < 2**32:
-            raise InvalidArgument(
-                "no such pool of tasks", expected="1 ≤ num_tasks < 2^32, or None for no bound", got=num_tasks
-            )
+        check_integer("batch_size", batch_size, 1, 2**32 - 1)
+        if num_tasks is not None:
+            check_integer("num_tasks", num_tasks, 1, 2**32 - 1)
 
     def _label_map(self, i: int) -> Int32[np.ndarray, " C"]:
         if self.spec.label == "none":
@@ -293,6 +288,6 @@ class Suite:
 
     def at_round(self, seed: str) -> "Suite":
         """This suite with the meta-test tasks of a hidden round; `seed` is 64 lower-case hex digits."""
-        if not re.fullmatch("[0-9a-f]{64}", seed):
+        if not isinstance(seed, str) or not re.fullmatch("[0-9a-f]{64}", seed):
             raise InvalidArgument("this is no round's seed", expected="64 lower-case hex digits", got=repr(seed))
         return Suite(self.spec, seed)

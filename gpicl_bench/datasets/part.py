@@ -62,6 +62,8 @@ def _ascending(rows: UInt8[np.ndarray, "n 32"]) -> Integer[np.ndarray, " n"]:
 
 def _narrow(values: Integer[np.ndarray, "..."], dtype: type[np.unsignedinteger], what: str) -> np.ndarray:
     limits = np.iinfo(dtype)
+    if values.dtype.kind not in "iu":
+        raise DataCorrupt(f"{what} is no whole number", expected="an integer type", got=str(values.dtype))
     if len(values) and not (limits.min <= values.min() and values.max() <= limits.max):
         raise DataCorrupt(
             f"{what} is out of range", expected=f"0 … {limits.max}", got=f"{values.min()} … {values.max()}"

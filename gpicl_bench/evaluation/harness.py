@@ -1,7 +1,7 @@
 """The harness: asks a learner about every task, and keeps the labels to itself."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int16, Int64
 from threadpoolctl import threadpool_limits
 
-from gpicl_bench.errors import InvalidArgument, LearnerError
+from gpicl_bench.errors import InvalidArgument, LearnerError, check_integer
 from gpicl_bench.evaluation.metrics import log_losses, predictions
 from gpicl_bench.evaluation.progress import bar
 from gpicl_bench.evaluation.provenance import provenance
@@ -28,7 +28,7 @@ def evaluate(
     learner: Any,
     suite: str | Suite | Split,
     num_tasks: int = QUICK_TASKS,
-    positions: Sequence[int] | None = None,
+    positions: Iterable[int] | None = None,
     learner_seed: int = 0,
     *,
     progress: bool = False,
@@ -55,8 +55,8 @@ def evaluate(
     started, begin = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
     split = _split(suite)
     asked = _positions(positions, split.info.T)
-    check_range("num_tasks", num_tasks, 1, 2**32)
-    check_range("learner_seed", learner_seed, 0, 2**64 - 1)
+    num_tasks = check_integer("num_tasks", num_tasks, 1, 2**32)
+    learner_seed = check_integer("learner_seed", learner_seed, 0, 2**64 - 1)
     loaded = learner if isinstance(learner, LoadedLearner) else LoadedLearner(learner, _name(learner), None, {})
     adapter = adapt(loaded.learner, split.info, loaded.name)
     setting = Setting(
@@ -126,12 +126,6 @@ class _Asking:
         return np.concatenate(prediction), np.concatenate(outcome), np.concatenate(known) if known else None
 
 
-def check_range(name: str, value: int, least: int, most: int) -> None:
-    """Raise InvalidArgument unless `value` is an integer, least ≤ value ≤ most."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not least <= value <= most:
-        raise InvalidArgument(f"{name} is out of range", expected=f"an integer from {least} to {most}", got=repr(value))
-
-
 def _split(suite: str | Suite | Split) -> Split:
     if isinstance(suite, Split):
         return suite
@@ -141,19 +135,20 @@ def _split(suite: str | Suite | Split) -> Split:
     return chosen.meta_test
 
 
-def _positions(positions: Sequence[int] | None, num_examples: int) -> Int64[np.ndarray, " P"]:
+def _positions(positions: Iterable[int] | None, num_examples: int) -> Int64[np.ndarray, " P"]:
     if positions is None:
         return np.arange(num_examples)
-    if len(positions) == 0:
+    if not isinstance(positions, Iterable):
+        raise InvalidArgument("positions are no sequence", expected="such as [0, 10, 99]", got=repr(positions))
+    asked = {check_integer("a position", position, 0, num_examples - 1) for position in positions}
+    if not asked:
         raise InvalidArgument("there is no position to ask", expected=f"some of 0 … {num_examples - 1}", got="none")
-    for position in positions:
-        check_range("a position", position, 0, num_examples - 1)
-    return np.unique(np.asarray(positions, np.int64))
+    return np.array(sorted(asked), np.int64)
 
 
 def _record(split: Split, num_tasks: int, positions: Int64[np.ndarray, " P"]) -> Literal["record", "quick", "no"]:
     """The evaluation of record (protocol, section 7), its quick form, or neither."""
-    whole = split.spec.of_record and split.name == "meta_test" and len(positions) == split.info.T
+    whole = split.spec.of_record and split.task_set == "meta_test" and len(positions) == split.info.T
     if not whole or num_tasks not in (RECORD_TASKS, QUICK_TASKS):
         return "no"
     return "record" if num_tasks == RECORD_TASKS else "quick"

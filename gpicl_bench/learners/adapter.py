@@ -1,7 +1,7 @@
 """What the harness sees of a learner, whatever its form."""
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float32, Float64, Int32, Int64, UInt32
@@ -24,6 +24,7 @@ class Block:
     keys: UInt32[np.ndarray, "B 2"]
 
 
+@runtime_checkable
 class Adapter(Protocol):
     """A learner in one of its forms.
 

@@ -11,6 +11,9 @@ from gpicl_bench.errors import LearnerError
 from gpicl_bench.suite import Info
 
 
+LARGEST = 1e30
+
+
 def check_query(
     raw: object, info: Info, where: Callable[[], str]
 ) -> Float64[np.ndarray, "1 C"] | Int64[np.ndarray, "1"]:
@@ -48,12 +51,12 @@ def check_scores(
 
 
 def finite(values: Float64[np.ndarray, "..."], where: Callable[[tuple[int, ...]], str]) -> Float64[np.ndarray, "..."]:
-    good = np.isfinite(values)
+    good = np.abs(values) < LARGEST  # False for NaN
     if not good.all():
         first = tuple(int(i) for i in np.argwhere(~good)[0])
         raise LearnerError(
-            "a score is not finite",
-            expected="finite logits; for probabilities p, log((1-ε)p + ε/C) with ε = 1/(k+C)",
+            "a score is not finite, or too large for a float32 log-loss",
+            expected=f"logits below {LARGEST:g} in size; for probabilities p, log((1-ε)p + ε/C) with ε = 1/(k+C)",
             got=float(values[first]),
             where=where(first[:-1]),
         )

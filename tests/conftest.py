@@ -1,0 +1,45 @@
+"""Every annotation of the package is executed while the tests run, and JAX promotes nothing silently."""
+
+import os
+import tempfile
+from pathlib import Path
+
+os.environ.setdefault("GPICL_BENCH_CACHE", tempfile.mkdtemp(prefix="gpicl_bench-tests-"))
+
+from jaxtyping import install_import_hook  # noqa: E402
+
+with install_import_hook("gpicl_bench", "beartype.beartype"):
+    import gpicl_bench  # noqa: F401
+    import gpicl_bench.commands
+    import gpicl_bench.learners.callable
+    import gpicl_bench.learners.classifier
+    import gpicl_bench.learners.step
+    import gpicl_bench.sampler  # noqa: F401
+
+import hypothesis  # noqa: E402
+import jax  # noqa: E402
+import pytest  # noqa: E402
+
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+hypothesis.settings.register_profile("default", deadline=None, derandomize=True, max_examples=50)
+hypothesis.settings.load_profile("default")
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def prepared_data():
+    """The folder of prepared datasets, or a skip."""
+    folder = os.environ.get("TFDS_DATA_DIR")
+    if not folder or not (Path(folder) / "mnist").is_dir():
+        pytest.skip("no real data: TFDS_DATA_DIR names no folder with a prepared mnist")
+    return Path(folder)
+
+
+@pytest.fixture
+def own_cache(tmp_path, monkeypatch):
+    """An empty cache folder, for this test alone."""
+    monkeypatch.setenv("GPICL_BENCH_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"

@@ -1,0 +1,242 @@
+"""Base datasets: pinned values recomputed, sources and caches that are damaged, missing or in the way."""
+
+import gzip
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gpicl_bench import errors, make
+from gpicl_bench.datasets import DATASETS, cache, load_part, prepared
+from gpicl_bench.datasets.loading import _load
+from gpicl_bench.datasets.part import Part, canonical, part_sha256
+from tests.samples import BUNDLED, suites_at_hand
+
+AT_HAND = sorted({id.split("-")[0] for id in suites_at_hand()})
+
+
+@pytest.fixture
+def bangla(prepared_data, tmp_path, monkeypatch, own_cache):
+    """A prepared dataset of this test's own, to damage."""
+    folder = tmp_path / "tfds"
+    shutil.copytree(prepared_data / "cmaterdb", folder / "cmaterdb")
+    for path in folder.rglob("*"):
+        path.chmod(0o755)
+    monkeypatch.setenv("TFDS_DATA_DIR", str(folder))
+    return folder / "cmaterdb" / "bangla" / "1.0.0"
+
+
+@pytest.mark.parametrize("name", AT_HAND)
+def test_pinned_values_are_those_of_the_data(name):
+    known = DATASETS[name]
+    train = load_part(name, "train")
+    # exact integer sums: n²·var = n·Σp² − (Σp)²
+    pixels, counts = np.unique(train.images, return_counts=True)
+    n, total, squares = (
+        sum(int(p) ** power * int(c) for p, c in zip(pixels, counts, strict=True)) for power in (0, 1, 2)
+    )
+    assert known.center == round(total / n)
+    assert known.std == pytest.approx(((n * squares - total**2) / n**2) ** 0.5, rel=1e-15)
+    for part in ("train", "test"):
+        loaded = load_part(name, part)
+        assert loaded.images.shape == (known.size[part], *known.shape)
+        assert set(loaded.labels.tolist()) == set(range(known.num_classes))
+
+
+def test_the_hash_of_a_part_by_hand():
+    images = np.arange(24, dtype=np.uint8).reshape(3, 2, 2, 2)
+    labels = np.array([1, 0, 300])
+    rows = sorted(hashlib.sha256(images[i].tobytes() + int(labels[i]).to_bytes(2, "little")).digest() for i in range(3))
+    assert part_sha256(canonical(images, labels)) == hashlib.sha256(b"".join(rows)).hexdigest()
+
+
+@settings(max_examples=20)
+@given(st.permutations(range(12)))
+def test_the_order_of_a_source_changes_nothing(order):
+    images = np.arange(96, dtype=np.uint8).reshape(12, 4, 2, 1) // 9  # some images are equal
+    labels = np.arange(12) // 4
+    expected, got = canonical(images, labels), canonical(images[order], labels[order])
+    assert np.array_equal(expected.images, got.images)
+    assert np.array_equal(expected.labels, got.labels)
+
+
+@pytest.mark.parametrize(("images", "labels"), [([256], [0]), ([-1], [0]), ([3], [70000]), ([3], [-1])])
+def test_values_out_of_range_are_refused(images, labels):
+    with pytest.raises(errors.DataCorrupt, match="out of range"):
+        canonical(np.array(images).reshape(1, 1, 1, 1), np.array(labels))
+
+
+def test_mnist_from_its_original_files_is_the_same(prepared_data):
+    """Two independent sources, one hash: the PNGs of the prepared dataset and the published IDX files."""
+    raw = prepared_data.parent / "raw" / "mnist"
+    if not raw.is_dir():
+        pytest.skip("the original MNIST files are not at hand")
+    images = np.frombuffer(gzip.decompress((raw / "t10k-images-idx3-ubyte.gz").read_bytes()), np.uint8, offset=16)
+    labels = np.frombuffer(gzip.decompress((raw / "t10k-labels-idx1-ubyte.gz").read_bytes()), np.uint8, offset=8)
+    assert part_sha256(canonical(images.reshape(-1, 28, 28, 1), labels)) == DATASETS["mnist"].sha256["test"]
+
+
+def test_a_part_is_cached_as_memory_maps_and_read_back(own_cache):
+    first = load_part("digits", "test")
+    where = cache.place("digits", "test", DATASETS["digits"].sha256["test"])
+    assert sorted(p.name for p in where.iterdir()) == ["images.npy", "labels.npy"]
+    assert [p.name for p in where.parent.iterdir()] == [where.name]
+    _load.cache_clear()
+    again = load_part("digits", "test")
+    assert isinstance(again.images, np.memmap)
+    assert np.array_equal(first.images, again.images)
+
+
+@pytest.mark.parametrize("damage", ["truncate", "empty", "flip", "label", "missing", "swap", "header"])
+def test_a_damaged_cache_is_named(own_cache, damage):
+    load_part("digits", "test")
+    _load.cache_clear()
+    where = cache.place("digits", "test", DATASETS["digits"].sha256["test"])
+    images, labels = where / "images.npy", where / "labels.npy"
+    content = bytearray(images.read_bytes())
+    if damage == "truncate":
+        images.write_bytes(content[:-100])
+    elif damage == "empty":
+        images.write_bytes(b"")
+    elif damage == "flip":
+        content[-5] ^= 1
+        images.write_bytes(content)
+    elif damage == "label":
+        changed = bytearray(labels.read_bytes())
+        changed[-2] ^= 1
+        labels.write_bytes(changed)
+    elif damage == "missing":
+        labels.unlink()
+    elif damage == "swap":
+        array = np.load(images)
+        np.save(images, array[::-1])
+    elif damage == "header":
+        images.write_bytes(content.replace(b"NUMPY", b"NUMPI"))
+    with pytest.raises(errors.DataCorrupt, match=r"(?s)cached dataset is damaged.*delete that folder") as caught:
+        make("digits-proj-perm-v0").meta_test.episode(0)
+    assert str(where) in str(caught.value)
+
+
+def test_an_unwritable_cache_is_named_and_nothing_is_left(tmp_path, monkeypatch):
+    _load.cache_clear()
+    blocked = tmp_path / "file"
+    blocked.write_text("not a folder")
+    monkeypatch.setenv("GPICL_BENCH_CACHE", str(blocked / "cache"))
+    with pytest.raises(errors.CacheError, match=r"(?s)cache folder cannot be written.*GPICL_BENCH_CACHE"):
+        load_part("digits", "test")
+    assert blocked.read_text() == "not a folder"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write to read-only folders")
+def test_a_read_only_cache_is_named(tmp_path, monkeypatch):
+    _load.cache_clear()
+    tmp_path.chmod(0o500)
+    monkeypatch.setenv("GPICL_BENCH_CACHE", str(tmp_path))
+    with pytest.raises(errors.CacheError, match="Permission denied"):
+        load_part("digits", "test")
+
+
+def test_a_full_disk_leaves_nothing(own_cache):
+    """RLIMIT_FSIZE stands for the disk: the write fails in the middle."""
+    program = (
+        "import resource, signal\n"
+        "from gpicl_bench import errors\n"
+        "from gpicl_bench.datasets import load_part\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))\n"
+        "try:\n    load_part('digits', 'test')\n"
+        "except errors.CacheError as error:\n    print('refused', error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("refused the cache folder cannot be written")
+    assert list((own_cache / "digits").iterdir()) == []
+
+
+def test_whoever_is_second_keeps_the_first_copy(own_cache):
+    part = load_part("digits", "test")
+    where = cache.place("digits", "test", DATASETS["digits"].sha256["test"])
+    before = (where / "images.npy").stat().st_ino
+    cache.write(where, part)
+    assert (where / "images.npy").stat().st_ino == before
+    assert [p.name for p in where.parent.iterdir()] == [where.name]
+
+
+@pytest.mark.parametrize("set_variable", [True, False])
+def test_missing_data_is_named_at_once(tmp_path, monkeypatch, own_cache, set_variable):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("TFDS_DATA_DIR", raising=False)
+    if set_variable:
+        monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "nothing"))
+    begin = time.perf_counter()
+    with pytest.raises(
+        errors.DataUnavailable, match=r"(?s)mnist.*TFDS_DATA_DIR.*tfds build mnist.*digits-proj-perm-v0"
+    ):
+        make("mnist-proj-perm-v0").meta_test.episode(0)
+    assert time.perf_counter() - begin < 10
+    assert not own_cache.exists()
+
+
+def test_a_suite_says_what_it_is_without_its_data(tmp_path, monkeypatch):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    suite = make("mnist-proj-perm-v0")
+    assert (suite.info.D, suite.info.C, suite.info.T, suite.of_record) == (784, 10, 100, True)
+    assert suite.meta_test.task(5).projection.shape == (784, 784)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "no file", "no features", "no version"])
+def test_a_damaged_prepared_dataset_is_named(bangla, own_cache, damage):
+    records = bangla / "cmaterdb-test.array_record-00000-of-00001"
+    content = bytearray(records.read_bytes())
+    if damage == "truncated":
+        records.write_bytes(content[: len(content) // 2])
+    elif damage == "flipped":
+        content[len(content) // 2] ^= 255
+        records.write_bytes(content)
+    elif damage == "no file":
+        records.unlink()
+    elif damage == "no features":
+        (bangla / "features.json").unlink()
+    elif damage == "no version":
+        bangla.rename(bangla.with_name("newest"))
+    kind = errors.DataUnavailable if damage == "no version" else errors.DataCorrupt
+    with pytest.raises(kind, match="cmaterdb"):
+        load_part("cmaterdb_bangla", "test")
+    assert not list(own_cache.rglob("*.npy"))
+
+
+def test_an_altered_image_is_found_by_hash(bangla, monkeypatch):
+    """A file that reads well and holds another image: only the hash can tell."""
+    honest = prepared.read
+
+    def altered(name, part):
+        read = honest(name, part)
+        read.images[7, 3, 3, 0] ^= 1
+        return canonical(read.images, read.labels)
+
+    monkeypatch.setattr(prepared, "read", altered)
+    with pytest.raises(errors.DataCorrupt, match=r"(?s)not those of the protocol.*SHA-256 1dcb8779"):
+        load_part("cmaterdb_bangla", "test")
+
+
+def test_a_format_that_needs_tensorflow_is_refused(bangla):
+    described = bangla / "dataset_info.json"
+    described.write_text(described.read_text().replace("array_record", "tfrecord"))
+    with pytest.raises(errors.DataUnavailable, match=r"(?s)only TensorFlow reads.*--file_format=array_record"):
+        load_part("cmaterdb_bangla", "test")
+
+
+def test_order_is_part_of_the_hash():
+    part = load_part("digits", "test")
+    with pytest.raises(errors.DataCorrupt, match="canonical order"):
+        part_sha256(Part(part.images[::-1], part.labels[::-1]))
+
+
+def test_bundled_suites_need_no_folder():
+    assert {id.split("-")[0] for id in BUNDLED} == {"digits", "random"}

@@ -1,0 +1,246 @@
+"""The harness and its results: exact where the answer is known, equal in every process, safe on disk."""
+
+import json
+import math
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gpicl_bench import Result, errors, evaluate, load_result, make
+from gpicl_bench.evaluation.storage import digest
+from tests.learners import constant, mean, nearest, sequence_nearest
+
+DIGITS = "digits-proj-perm-v0"
+
+
+def knowing(suite, wrong=()):
+    """A learner that is right by construction, but for the given positions: it knows the images' classes."""
+    split = suite.meta_test
+    answers = {e.x[t].tobytes(): int(e.y[t]) for e in map(split.episode, range(40)) for t in range(split.info.T)}
+
+    def learner(context_x, context_y, query_x):
+        label = answers[query_x[0].tobytes()]
+        return np.array([(label + (len(context_y) in wrong)) % split.info.C])
+
+    return learner
+
+
+def test_right_by_construction_scores_one():
+    suite = make(DIGITS)
+    result = evaluate(knowing(suite), suite, num_tasks=40)
+    assert result.score == 1.0
+    assert result.score_interval == (1.0, 1.0)
+    assert (result.accuracy == 1).all()
+    assert result.outcome.all()
+
+
+def test_the_score_is_the_area_from_one_example_on():
+    suite = make(DIGITS)
+    at_zero = evaluate(knowing(suite, wrong={0}), suite, num_tasks=5)
+    assert at_zero.score == 1.0
+    half = evaluate(knowing(suite, wrong=set(range(1, 34))), suite, num_tasks=5)
+    assert half.score == pytest.approx((66 / 99 - 0.1) / 0.9)
+
+
+def test_a_constant_learner_scores_chance():
+    result = evaluate(constant, DIGITS, num_tasks=1024)
+    low, high = result.score_interval
+    assert low <= 0 <= high
+    inside = (result.accuracy_interval[:, 0] <= 0.1) & (result.accuracy_interval[:, 1] >= 0.1)
+    assert inside.mean() > 0.85  # 95% intervals at 100 positions
+    for task in (0, 1023):
+        assert np.array_equal(result.outcome[task], make(DIGITS).meta_test.episode(task).y == 3)
+
+
+def test_numbers_by_hand():
+    suite = make(DIGITS)
+
+    def gentle(context_x, context_y, query_x):
+        return mean(context_x, context_y, query_x) / 1e5
+
+    result = evaluate(gentle, suite, num_tasks=6, positions=[0, 3, 99])
+    for task in range(6):
+        episode = suite.meta_test.episode(task)
+        for column, k in enumerate((0, 3, 99)):
+            scores = gentle(episode.x[:k], episode.y[:k], episode.x[k : k + 1])[0]
+            assert result.prediction[task, column] == scores.argmax()
+            expected = math.log(sum(math.exp(s - scores[episode.y[k]]) for s in scores))
+            assert result.log_loss[task, column] == pytest.approx(expected, rel=1e-5)
+    assert result.accuracy_at(3) == result.outcome[:, 1].mean()
+    assert result.mean_log_loss[1] == pytest.approx(result.log_loss[:, 1].mean(), rel=1e-6)
+    with pytest.raises(errors.ResultError, match="not asked"):
+        result.accuracy_at(5)
+
+
+def test_chance_has_the_code_length_of_uniform_labels():
+    result = evaluate(lambda context_x, context_y, query_x: np.zeros((1, 10)), DIGITS, num_tasks=4)
+    assert result.total_bits == pytest.approx(100 * math.log2(10), rel=1e-6)
+    assert result.log_loss_interval.shape == (100, 2)
+
+
+def test_what_was_not_asked_is_not_given():
+    result = evaluate(mean, DIGITS, num_tasks=1, positions=[99, 5, 5])
+    assert result.setting.positions == (5, 99)
+    assert (result.score, result.score_interval, result.total_bits) == (None, None, None)
+    assert np.isnan(result.log_loss_interval).all()
+
+
+def test_positions_and_numbers_of_tasks_change_no_prediction():
+    whole = evaluate(nearest, DIGITS, num_tasks=70)
+    few = evaluate(nearest, DIGITS, num_tasks=3, positions=[2, 50])
+    assert np.array_equal(whole.prediction[:3][:, [2, 50]], few.prediction)
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind"),
+    [
+        ({}, "quick"),
+        ({"num_tasks": 64}, "no"),
+        ({"positions": [99]}, "no"),
+        ({"suite": make(DIGITS, num_examples=50)}, "no"),
+        ({"suite": make(DIGITS).at_round("0" * 64)}, "no"),
+        ({"suite": make(DIGITS).meta_validation}, "no"),
+        ({"suite": make(DIGITS).seen()}, "no"),
+    ],
+)
+def test_what_is_of_record(changes, kind):
+    result = evaluate(constant, **{"suite": DIGITS, "num_tasks": 1024, **changes})
+    assert result.setting.of_record == kind
+
+
+def test_the_record_is_4096_tasks():
+    assert evaluate(constant, DIGITS, num_tasks=4096).setting.of_record == "record"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{"num_tasks": 0}, {"num_tasks": True}, {"num_tasks": -1}, {"positions": []}, {"positions": [100]},
+     {"positions": [-1]}, {"learner_seed": -1}, {"learner_seed": 2**64}],
+)  # fmt: skip
+def test_bad_arguments_are_refused(arguments):
+    with pytest.raises(errors.InvalidArgument, match=r"expected"):
+        evaluate(constant, **{"suite": DIGITS, "num_tasks": 2, **arguments})
+
+
+def test_two_processes_write_the_same_file(tmp_path):
+    """In another process, after another suite, with another number of BLAS threads: the same, times apart."""
+    program = (
+        "import sys, gpicl_bench\n"
+        "for id in sys.argv[2:]:\n"
+        "    loaded = gpicl_bench.load_learner('baselines/ridge.py', gpicl_bench.make(id).info)\n"
+        "    gpicl_bench.evaluate(loaded, id, num_tasks=40).save(f'{sys.argv[1]}/{id}.json')\n"
+    )
+    contents = []
+    for order, threads in (([DIGITS, "random-proj-perm-v0"], "1"), (["random-proj-perm-v0", DIGITS], "2")):
+        folder = tmp_path / threads
+        folder.mkdir()
+        environment = {**os.environ, "OPENBLAS_NUM_THREADS": threads, "PYTHONHASHSEED": threads}
+        subprocess.run([sys.executable, "-c", program, str(folder), *order], check=True, env=environment)
+        read = [json.loads((folder / f"{id}.json").read_text()) for id in sorted(order)]
+        contents.append([{k: v for k, v in content.items() if k != "times"} for content in read])
+    assert contents[0] == contents[1]
+
+
+@pytest.fixture(scope="module")
+def result():
+    return evaluate(mean, DIGITS, num_tasks=70)
+
+
+def test_a_saved_result_reads_back(result, tmp_path):
+    result.save(tmp_path / "a.json")
+    again = load_result(tmp_path / "a.json")
+    for name in ("setting", "learner", "provenance", "times", "score", "score_interval", "total_bits"):
+        assert getattr(again, name) == getattr(result, name)
+    for name in ("prediction", "outcome", "log_loss"):
+        assert getattr(again, name).dtype == getattr(result, name).dtype
+        assert np.array_equal(getattr(again, name), getattr(result, name))
+    assert digest(again) == digest(result)
+    assert os.listdir(tmp_path) == ["a.json"]
+
+
+def test_one_task_and_labels_only_can_be_saved(tmp_path):
+    evaluate(nearest, DIGITS, num_tasks=1).save(tmp_path / "a.json")
+    again = load_result(tmp_path / "a.json")
+    assert again.log_loss is None
+    assert np.isnan(again.score_interval).all()
+
+
+def edits(content):
+    yield "format", {**content, "format": "gpicl-bench-result/2"}
+    yield "missing field", {k: v for k, v in content.items() if k != "learner"}
+    yield "extra field", {**content, "note": "hello"}
+    yield "task set", {**content, "setting": {**content["setting"], "task_set": "meta_train"}}
+    yield "number of tasks", {**content, "setting": {**content["setting"], "num_tasks": 71}}
+    yield "no tasks", {**content, "setting": {**content["setting"], "num_tasks": 0}}
+    yield "negative tasks", {**content, "setting": {**content["setting"], "num_tasks": -70}}
+    yield "huge", {**content, "setting": {**content["setting"], "num_tasks": 10**30}}
+    yield "positions", {**content, "setting": {**content["setting"], "positions": [*range(99), 300]}}
+    yield "no positions", {**content, "setting": {**content["setting"], "positions": []}}
+    yield "wrong type", {**content, "setting": {**content["setting"], "num_tasks": "70"}}
+    yield "record", {**content, "setting": {**content["setting"], "of_record": "record"}}
+    yield "name", {**content, "learner": {**content["learner"], "name": "mine"}}
+    yield "score", {**content, "summary": {**content["summary"], "score": 0.99}}
+    yield "digest", {**content, "digest": "0" * 64}
+    yield "times", {**content, "times": {**content["times"], "total": "fast"}}
+    yield "array", {**content, "arrays": {**content["arrays"], "prediction": content["arrays"]["outcome"]}}
+    yield "no array", {**content, "arrays": {**content["arrays"], "prediction": None}}
+    yield "lost log-loss", {**content, "arrays": {**content["arrays"], "log_loss": None}}
+    yield "no base64", {**content, "arrays": {**content["arrays"], "outcome": "*"}}
+    yield "wrong arrays", {**content, "arrays": []}
+    yield "list", [content]
+
+
+def test_every_edit_is_found(result, tmp_path):
+    path = tmp_path / "a.json"
+    result.save(path)
+    accepted = []
+    for name, edited in edits(json.loads(path.read_text())):
+        path.write_text(json.dumps(edited))
+        try:
+            load_result(path)
+            accepted.append(name)
+        except errors.ResultError as error:
+            assert "a.json" in str(error)
+    assert accepted == []
+
+
+@settings(max_examples=30)
+@given(st.data())
+def test_every_changed_or_cut_byte_is_found_or_harmless(result, tmp_path_factory, data):
+    path = tmp_path_factory.mktemp("bytes") / "a.json"
+    result.save(path)
+    content = bytearray(path.read_bytes())
+    if data.draw(st.booleans()):
+        content = content[: data.draw(st.integers(0, len(content) - 2))]
+    else:
+        content[data.draw(st.integers(0, len(content) - 1))] ^= data.draw(st.integers(1, 255))
+    path.write_bytes(content)
+    try:
+        again = load_result(path)
+    except errors.ResultError:
+        return
+    assert digest(again) == digest(result)  # only times, white space or the compressor's own bytes differ
+
+
+@pytest.mark.parametrize("path", ["missing/a.json", "."])
+def test_an_impossible_output_is_named_and_nothing_is_left(result, tmp_path, monkeypatch, path):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(errors.ResultError, match="cannot be written"):
+        result.save(path)
+    assert os.listdir(tmp_path) == []
+    with pytest.raises(errors.ResultError, match="no result file"):
+        load_result(path)
+
+
+def test_a_result_is_what_evaluate_returns(result):
+    assert isinstance(result, Result)
+    assert result.prediction.dtype == np.int16
+    assert result.outcome.dtype == bool
+    assert result.log_loss.dtype == np.float32
+    assert result.learner.withholds_labels
+    assert not evaluate(sequence_nearest, DIGITS, num_tasks=1, positions=[0]).learner.withholds_labels

@@ -1,0 +1,177 @@
+"""NumPy and JAX give the same bytes: any suite, split, task and episode, however JAX is asked."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jax import lax
+
+import gpicl_bench.sampler
+from gpicl_bench import make
+from gpicl_bench.sampler import add64, below, make_sampler, multiply64
+from tests.samples import BUNDLED, numbers64, splits, suites_at_hand
+
+DIGITS = "digits-proj-perm-v0"
+
+
+def pairs(numbers):
+    return jnp.array([[n >> 32, n & 0xFFFFFFFF] for n in numbers], jnp.uint32)
+
+
+def joined(pair):
+    return np.asarray(pair)[..., 0].astype(np.uint64) << np.uint64(32) | np.asarray(pair)[..., 1].astype(np.uint64)
+
+
+@jax.jit
+def compiled(sampler, task, episode):
+    return sampler.episodes(task, episode)
+
+
+def assert_equal_bytes(split, tasks, episodes, batch):
+    for b, (i, e) in enumerate(zip(tasks, episodes, strict=True)):
+        expected = split.episode(i, e)
+        assert np.asarray(batch.x)[b].tobytes() == expected.x.tobytes()
+        assert np.asarray(batch.y)[b].tobytes() == expected.y.tobytes()
+        assert np.asarray(batch.label_map)[b].tobytes() == split.task(i).label_map.tobytes()
+
+
+@settings(max_examples=40)
+@given(st.data())
+def test_any_episode_of_any_bundled_suite(data):
+    split = splits(make(data.draw(st.sampled_from(BUNDLED))))[data.draw(st.integers(0, 3))]
+    tasks, episodes = ([data.draw(numbers64) for _ in range(3)] for _ in range(2))
+    batch = compiled(make_sampler(split, 3, None), pairs(tasks), pairs(episodes))
+    assert_equal_bytes(split, tasks, episodes, batch)
+
+
+@pytest.mark.parametrize("id", suites_at_hand())
+def test_every_suite_at_hand(id):
+    for split in splits(make(id)):
+        tasks, episodes = [0, 2**40 + 3], [2**33, 1]
+        batch = compiled(make_sampler(split, 2, None), pairs(tasks), pairs(episodes))
+        assert_equal_bytes(split, tasks, episodes, batch)
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 2**31 - 1), st.sampled_from([None, 1, 5, 2**20, 2**32 - 1]), st.integers(0, 2**64 - 1))
+def test_batches(step, num_tasks, seed):
+    train = make(DIGITS).meta_train
+    host = train.batch(step, 5, num_tasks, seed)
+    device = jax.jit(lambda sampler, step: sampler(step))(train.sampler(5, num_tasks, seed), step)
+    for name in ("x", "y", "label_map"):
+        assert np.asarray(getattr(device, name)).tobytes() == getattr(host, name).tobytes()
+    assert joined(device.task).tolist() == host.task.tolist()
+    assert joined(device.episode).tolist() == host.episode.tolist()
+
+
+def test_steps_past_32_bits():
+    train, step = make(DIGITS).meta_train, 2**40 + 5
+    host = train.batch(step, 3)
+    for given_step in (step, pairs([step])[0]):
+        device = train.sampler(3)(given_step)
+        assert joined(device.task).tolist() == host.task.tolist()
+        assert np.asarray(device.x).tobytes() == host.x.tobytes()
+
+
+def test_inside_scan_vmap_and_any_batch_size():
+    train = make(DIGITS).meta_train
+    sampler = train.sampler(4)
+    expected = np.concatenate([train.batch(step, 4).x for step in range(3)])
+    _, scanned = jax.jit(lambda s: lax.scan(lambda c, i: (c, s(i).x), 0, jnp.arange(3)))(sampler)
+    assert np.asarray(scanned).reshape(expected.shape).tobytes() == expected.tobytes()
+    mapped = jax.jit(jax.vmap(lambda s, i: s(i).x, in_axes=(None, 0)))(sampler, jnp.arange(3))
+    assert np.asarray(mapped).reshape(expected.shape).tobytes() == expected.tobytes()
+    for size in (1, 2, 6, 12):
+        batches = [np.asarray(train.sampler(size)(step).x) for step in range(12 // size)]
+        assert np.concatenate(batches).tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("x64", [False, True])
+@pytest.mark.parametrize("precision", [None, "bfloat16", "tensorfloat32", "float32", "highest"])
+def test_configuration_changes_nothing(x64, precision):
+    split = make("random-proj-perm-v0").meta_test
+    with jax.enable_x64(x64), jax.default_matmul_precision(precision):
+        batch = jax.jit(lambda s, t, e: s.episodes(t, e))(make_sampler(split, 2, None), pairs([4, 5]), pairs([0, 1]))
+        assert (batch.x.dtype, batch.y.dtype) == (jnp.float32, jnp.int32)
+        assert_equal_bytes(split, [4, 5], [0, 1], batch)
+
+
+CONSUMERS = {
+    "a sum": lambda x, b: x + b,
+    "a product": lambda x, b: x * jnp.full_like(x, 3.3),
+    "both": lambda x, b: jnp.full_like(x, 1.7) * x - b,
+    "a matrix product": lambda x, b: x @ jnp.outer(b, b),
+}
+
+
+@pytest.mark.parametrize("consumer", CONSUMERS)
+@pytest.mark.parametrize("id", ["digits-proj-perm-v0", "digits-pixperm-perm-v0", "digits-none-perm-v0"])
+@pytest.mark.parametrize("size", [1, 8])
+def test_nothing_merges_with_the_last_multiplication(consumer, id, size):
+    split, consume = make(id).meta_test, CONSUMERS[consumer]
+    x = np.stack([split.episode(i).x for i in range(size)])
+    b = (
+        jnp.broadcast_to(jnp.linspace(-3, 3, 64), x.shape)
+        if consumer != "a matrix product"
+        else jnp.linspace(-3, 3, 64)
+    )
+    apart = jax.jit(consume)(jnp.asarray(x), b)
+    together = jax.jit(lambda sampler, b: consume(sampler(0).x, b))(make_sampler(split, size, None), b)
+    assert np.asarray(together).tobytes() == np.asarray(apart).tobytes()
+
+
+@pytest.mark.parametrize("id", BUNDLED)
+@pytest.mark.parametrize("size", [1, 8])
+def test_the_seal_holds_where_everything_is_constant(id, size):
+    """Sampler and step closed over: the compiler may compute what it likes while it compiles."""
+    split = make(id).meta_train
+    sampler, x = split.sampler(size), split.batch(3, size).x
+    v = jnp.linspace(-3, 3, x.size).reshape(x.shape)
+    assert np.asarray(jax.jit(lambda v: sampler(3).x + v)(v)).tobytes() == (x + np.asarray(v)).tobytes()
+    turned = jax.jit(lambda v: lax.fori_loop(3, 4, lambda i, v: sampler(i).x + v, v))(v)
+    assert np.asarray(turned).tobytes() == (x + np.asarray(v)).tobytes()
+
+
+def test_steps_may_be_numpy_integers():
+    sampler = make(DIGITS).meta_train.sampler(2)
+    assert joined(sampler(np.int64(2**32 + 1)).task).tolist() == [2**33 + 2, 2**33 + 3]
+
+
+def test_without_the_seal_the_compiler_does_merge(monkeypatch):
+    """The test above can fail: XLA folds x · 3.3 into the scale of x."""
+    monkeypatch.setattr(gpicl_bench.sampler, "seal", lambda x, whole, key: x)
+    split = make(DIGITS).meta_test
+    x = np.stack([split.episode(i).x for i in range(8)])
+    merged = jax.jit(lambda sampler: sampler(0).x * jnp.float32(3.3))(make_sampler(split, 8, None))
+    assert np.asarray(merged).tobytes() != (x * np.float32(3.3)).tobytes()
+
+
+def test_wide_projections_use_whole_numbers():
+    """Past the width where float32 sums are exact, the sum is int32: worst case, every product equal."""
+    dimension = gpicl_bench.tasks.EXACT_IN_FLOAT32 + 8
+    matrix, pixels = jnp.full((dimension, dimension), 58, jnp.int8), jnp.full((1, dimension), 254, jnp.uint8)
+    assert (gpicl_bench.sampler.project(matrix, pixels, 1) == 58 * 253 * dimension).all()
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1), numbers64)
+def test_arithmetic_on_pairs(a, b, wide):
+    pair = pairs([wide])[0]
+    assert int(below(jnp.uint32(a), jnp.uint32(b))) == a * b >> 32
+    assert int(joined(multiply64(pair, b))) == wide * b % 2**64
+    assert int(joined(add64(pair, jnp.uint32(b)))) == (wide + b) % 2**64
+
+
+@settings(max_examples=25)
+@given(st.integers(0, 2**64 - 1), st.sampled_from([(1, 1), (2, 2), (7, 3), (40, 40), (97, 60), (1000, 100)]))
+def test_doubling_follows_every_chain_of_swaps(number, sizes):
+    from gpicl_bench.streams import root_key
+    from gpicl_bench.tasks import draw_indices
+
+    pool, length = sizes
+    key = root_key(str(number))
+    draw = partial(gpicl_bench.sampler.draw_indices, pool=pool, num_examples=length, replacement=False)
+    assert np.array_equal(draw(jnp.asarray(key)), draw_indices(key, pool, length, replacement=False))

@@ -1,0 +1,56 @@
+"""Intervals against SciPy's, and against simulated truths."""
+
+import numpy as np
+import pytest
+from scipy.stats import binomtest
+from scipy.stats import bootstrap as scipy_bootstrap
+
+from gpicl_bench.evaluation.metrics import areas, log_losses, predictions
+from gpicl_bench.evaluation.statistics import bootstrap, wilson
+
+
+@pytest.mark.parametrize(
+    ("successes", "trials"), [(0, 1), (1, 1), (0, 50), (37, 50), (50, 50), (1, 4096), (2900, 4096)]
+)
+def test_wilson_is_scipys(successes, trials):
+    expected = binomtest(successes, trials).proportion_ci(method="wilson")
+    assert wilson(np.array([successes]), trials)[0] == pytest.approx([expected.low, expected.high], abs=1e-12)
+
+
+def test_bootstrap_agrees_with_scipys_bca():
+    values = np.random.default_rng(0).gamma(2.0, size=(400, 1))
+    expected = scipy_bootstrap((values[:, 0],), np.mean, n_resamples=20_000, rng=1, method="BCa").confidence_interval
+    width = expected.high - expected.low
+    assert bootstrap(values)[0] == pytest.approx([expected.low, expected.high], abs=0.08 * width)
+
+
+def test_bootstrap_covers_simulated_truths():
+    values = np.random.default_rng(1).gamma(2.0, size=(256, 1000))  # columns are experiments; the mean is 2
+    low, high = bootstrap(values).T
+    coverage = ((low <= 2) & (high >= 2)).mean()
+    assert coverage == pytest.approx(0.95, abs=5 * (0.95 * 0.05 / 1000) ** 0.5)
+
+
+def test_bootstrap_at_the_edges():
+    assert np.isnan(bootstrap(np.ones((1, 3)))).all()
+    assert bootstrap(np.full((50, 2), 0.1)).tolist() == [[pytest.approx(0.1)] * 2] * 2
+    nearly = np.ones((1000, 1))
+    nearly[3] = 0
+    low, high = bootstrap(nearly)[0]
+    assert 0.99 < low <= 0.999 <= high <= 1
+
+
+def test_bootstrap_is_the_same_every_time_and_for_every_column():
+    values = np.random.default_rng(2).normal(size=(64, 1))
+    assert bootstrap(np.tile(values, 3)).tolist() == [bootstrap(values)[0].tolist()] * 3
+
+
+def test_metrics_by_hand():
+    scores = np.log([[[0.2, 0.5, 0.3], [0.4, 0.4, 0.2]]])
+    y = np.array([[2, 0]], np.int32)
+    assert predictions(scores).tolist() == [[1, 0]]  # the first of two largest
+    assert log_losses(scores, y) == pytest.approx(-np.log([[0.3, 0.4]]))
+    assert log_losses(scores + 1e4, y) == pytest.approx(-np.log([[0.3, 0.4]]))
+    assert areas(np.array([[True, False], [True, True], [False, False]]), 5) == pytest.approx(
+        [(0.5 - 0.2) / 0.8, 1, -0.25]
+    )

@@ -205,7 +205,7 @@ def test_every_edit_is_found(result, tmp_path):
             load_result(path)
             accepted.append(name)
         except errors.ResultError as error:
-            assert "a.json" in str(error)
+            accepted += [name] * ("a.json" not in str(error))
     assert accepted == []
 
 

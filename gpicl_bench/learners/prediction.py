@@ -10,7 +10,6 @@ from jaxtyping import Float64, Int64
 from gpicl_bench.errors import LearnerError
 from gpicl_bench.suite import Info
 
-
 LARGEST = 1e30
 
 

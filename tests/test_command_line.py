@@ -1,0 +1,237 @@
+"""The commands as users call them: what they print, what they refuse, and what they leave behind."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+from gpicl_bench import load_result, registry
+from gpicl_bench.builtin import BENCHMARKS
+from tests.conftest import ROOT
+
+NEAREST = str(ROOT / "baselines" / "nearest_neighbour.py")
+QUICK = ["--num-tasks", "3"]
+
+
+def run(*arguments, module="gpicl_bench", **variables):
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-m", module, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **variables},
+        check=False,
+    )
+
+
+def evaluate(*arguments, **variables):
+    return run(*arguments, module="gpicl_bench.evaluate", **variables)
+
+
+def refused(done, *says):
+    """Exit status 2, one message, no traceback, nothing on standard output."""
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    for text in says:
+        assert text in done.stderr
+    return True
+
+
+@pytest.fixture
+def write(tmp_path):
+    def writer(text, name="mine.py"):
+        (tmp_path / name).write_text(text)
+        return tmp_path / name
+
+    return writer
+
+
+def test_a_score_with_its_evidence(tmp_path):
+    output = tmp_path / "result.json"
+    done = evaluate(NEAREST, *QUICK, "--output", output)
+    assert done.returncode == 0, done.stderr
+    for text in ("nearest_neighbour on digits-proj-perm-v0", "accuracy@k", "score", "95% intervals over tasks",
+                 "withheld by the harness", "not of record", "fingerprint bb691ba7ea6ba04f", str(output)):  # fmt: skip
+        assert text in done.stdout
+    result = load_result(output)
+    assert f"score       {result.score:.3f}" in done.stdout
+    assert (result.setting.num_tasks, result.learner.name) == (3, "nearest_neighbour")
+    assert os.listdir(tmp_path) == ["result.json"]
+
+
+def test_both_commands_are_one():
+    alone, under = evaluate(NEAREST, *QUICK), run("evaluate", NEAREST, *QUICK)
+    assert [re.sub(r"time .*", "", done.stdout) for done in (alone, under)][0] == re.sub(r"time .*", "", under.stdout)
+
+
+def test_suites_benchmarks_positions_arguments_and_seed(tmp_path, write):
+    file = write("def make_learner(info, k=0, name='', flag=False):\n"
+                 "    assert (k, name, flag) == (3, 'a b', True), (k, name, flag)\n"
+                 "    import numpy as np\n"
+                 "    return lambda context_x, context_y, query_x: np.array([k])\n")  # fmt: skip
+    done = evaluate(
+        file, *QUICK, "--suite", "offline-v0", "--suite", "random-none-perm-v0", "--positions", "0,5", "--learner-seed", "7",
+        *("--learner-arg", "k=3", "--learner-arg", "name=a b", "--learner-arg", "flag=True"), "--output", tmp_path / "out",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "offline-v0: no score, it needs every position" in done.stdout
+    wanted = {*BENCHMARKS["offline-v0"], "random-none-perm-v0"}
+    assert {path.stem for path in (tmp_path / "out").iterdir()} == wanted
+    result = load_result(tmp_path / "out" / "random-none-perm-v0.json")
+    assert (result.setting.positions, result.setting.learner_seed) == ((0, 5), 7)
+    assert dict(result.learner.args) == {"k": 3, "name": "a b", "flag": True}
+
+
+def test_a_benchmark_has_a_mean_score():
+    done = evaluate(ROOT / "baselines/chance.py", "--num-tasks", 2, "--suite", "offline-v0")
+    shown = [float(score) for score in re.findall(r"^score +(-?[0-9.]+)", done.stdout, re.MULTILINE)]
+    mean = float(re.search(r"offline-v0: score (-?[0-9.]+), the mean over 4 suites", done.stdout)[1])
+    assert mean == pytest.approx(sum(shown) / 4, abs=2e-3)
+
+
+def test_the_record(tmp_path, write):
+    file = write("import numpy as np\ndef learner(context_x, context_y, query_x):\n    return np.array([0])\n")
+    done = evaluate(file, "--record", "--output", tmp_path / "r.json")
+    assert "4,096 of meta_test, of record" in done.stdout
+    assert load_result(tmp_path / "r.json").setting.of_record == "record"
+
+
+def test_a_file_imports_its_neighbours(write):
+    write("from numpy import zeros\ndef rule(x):\n    return zeros(len(x), int)\n", "neighbour.py")
+    file = write("from neighbour import rule\nlearner = lambda context_x, context_y, query_x: rule(query_x)\n")
+    assert evaluate(file, *QUICK).returncode == 0
+
+
+def test_one_task_has_no_interval_for_its_score():
+    assert "one task: no interval" in evaluate(NEAREST, "--num-tasks", 1).stdout
+
+
+HEAD = "import numpy as np\ndef learner(context_x, context_y, query_x):\n    "
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("def learner(:\n", ["syntax error", "mine.py, line 1"]),
+        ("x = 1\n", ["exactly one of `learner` and `make_learner`", "neither"]),
+        ("learner = print\nmake_learner = print\n", ["exactly one", "both"]),
+        ("import nothing_of_this_name\n", ["ModuleNotFoundError", "nothing_of_this_name"]),
+        ("raise SystemExit(3)\n", ["SystemExit: 3"]),
+        ("def make_learner(info):\n    pass\n", ["make_learner returned nothing"]),
+        ("def make_learner(info):\n    return 1 / 0\n", ["ZeroDivisionError"]),
+        ("def make_learner(info, width):\n    pass\n", ["does not take these arguments", "(info, width)"]),
+        ("def learner(x):\n    return x\n", ["wrong arguments", "(context_x, context_y, query_x)", "(x)"]),
+        ("learner = 7\n", ["this is no learner", "int"]),
+        (HEAD + "return np.zeros(3)\n", ["no prediction", "task 0, position 0", "(1, 10)"]),
+        (HEAD + "return np.full((1, 10), np.nan)\n", ["not finite", "task 0, position 0"]),
+        (HEAD + "return np.array([10])\n", ["out of range", "0 … 9", "10"]),
+        (HEAD + "query_x[:] = 0\n", ["read-only", "copy"]),
+        ("calls = 0\ndef learner(context_x, context_y, query_x):\n    global calls\n    calls += 1\n"
+         "    if calls == 37 * 100 + 13:\n        raise RuntimeError('tired')\n    return context_y[:1].clip(0) if calls % 100 != 1 "
+         "else query_x[0, :1].astype(int) * 0\n", ["RuntimeError: tired", "mine, task 37, position 12"]),
+    ],
+)  # fmt: skip
+def test_a_bad_learner_file_is_named(write, tmp_path, text, says):
+    output = tmp_path / "result.json"
+    done = evaluate(write(text), "--num-tasks", 40, "--output", output)
+    assert refused(done, *says)
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name != "__pycache__") == ["mine.py"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["missing.py"], ["cannot be read", "missing.py"]),
+        ([str(ROOT)], ["it is a folder"]),
+        ([str(ROOT / "README.md")], ["no Python file"]),
+        ([NEAREST, "--suite", "digit-proj-perm-v0"], ["did you mean digits-proj-perm-v0"]),
+        ([NEAREST, "--suite", "digits-proj-perm-v9"], ["no such version", "v0"]),
+        ([NEAREST, "--suite", "ofline-v0"], ["no suite id"]),
+        ([NEAREST, "--suite", "offline-v0", "--suite", "digits-proj-perm-v0"], ["named twice"]),
+        ([NEAREST, "--num-tasks", "0"], ["num_tasks"]),
+        ([NEAREST, "--num-tasks", "many"], ["--num-tasks"]),
+        ([NEAREST, "--num-tasks", "3", "--record"], ["not allowed with"]),
+        ([NEAREST, "--positions", "1,x"], ["whole numbers with commas"]),
+        ([NEAREST, "--positions", "100"], ["0 to 99"]),
+        ([NEAREST, "--learner-arg", "k=3"], ["takes no arguments"]),
+        ([NEAREST, "--learner-arg", "k"], ["key=value"]),
+        ([str(ROOT / "baselines/ridge.py"), "--learner-arg", "alhpa=3"], ["did you mean alpha"]),
+        ([NEAREST, "--output", "no/such/folder/r.json"], ["could not be written"]),
+        ([NEAREST, "--suite", "offline-v0", "--output", "r.json"], ["several suites need a folder"]),
+        ([NEAREST, "--learner-seed", "-1"], ["learner_seed"]),
+        ([], ["file"]),
+    ],
+)
+def test_bad_arguments_are_named(tmp_path, monkeypatch, arguments, says):
+    monkeypatch.chdir(tmp_path)
+    assert refused(evaluate(*arguments), *says)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_traceback_on_request(write):
+    file = write("raise RuntimeError('why')\n")
+    assert "Traceback" in evaluate(file, "--traceback").stderr
+    assert "Traceback" not in evaluate(file).stderr
+
+
+def test_missing_data_and_a_blocked_cache(tmp_path, write):
+    done = evaluate(
+        NEAREST, "--suite", "mnist-proj-perm-v0", TFDS_DATA_DIR=str(tmp_path), GPICL_BENCH_CACHE=str(tmp_path / "c")
+    )
+    assert refused(done, "TFDS_DATA_DIR", "tfds build mnist")
+    blocked = write("", "file")
+    done = evaluate(NEAREST, GPICL_BENCH_CACHE=str(blocked / "c"))
+    assert refused(done, "cache folder cannot be written", "GPICL_BENCH_CACHE")
+
+
+def test_list_names_every_suite():
+    printed = run("list").stdout
+    assert all(re.search(rf"^{re.escape(id)} ", printed, re.MULTILINE) for id in [*registry, *BENCHMARKS])
+
+
+@pytest.mark.parametrize("id", registry)
+def test_show_tells_what_a_suite_is(id):
+    from gpicl_bench.commands import main
+    from gpicl_bench.datasets import DATASETS
+
+    known = DATASETS[registry[id].dataset]
+    printed = run("show", id).stdout if id == "digits-proj-perm-v0" else None
+    if printed is None:  # one real process is enough
+        import contextlib
+        import io
+
+        with contextlib.redirect_stdout(io.StringIO()) as stream:
+            assert main(["show", id]) == 0
+        printed = stream.getvalue()
+    wanted = [
+        id,
+        known.title,
+        known.licence,
+        known.citation,
+        known.source,
+        str(known.dimension),
+        *known.sha256.values(),
+    ]
+    assert all(text in printed for text in [*wanted, *registry[id].fingerprints.values()])
+
+
+def test_show_a_benchmark_and_nothing():
+    assert all(id in run("show", "offline-v0").stdout for id in BENCHMARKS["offline-v0"])
+    assert refused(run("show", "mnist-proj-perm-v3"), "no such version")
+    assert refused(run(), "command")
+
+
+def test_help_needs_no_data():
+    for done in (run("--help"), evaluate("--help"), run("show", "--help")):
+        assert done.returncode == 0
+        assert "usage" in done.stdout
+
+
+def test_output_is_json_that_names_everything(tmp_path):
+    evaluate(NEAREST, *QUICK, "--output", tmp_path / "r.json")
+    content = json.loads((tmp_path / "r.json").read_text())
+    assert content["provenance"]["versions"].keys() >= {"python", "numpy", "gpicl-bench"}
+    assert re.fullmatch("[0-9a-f]{64}", content["learner"]["source_sha256"])
+    assert content["times"]["total"] > 0

@@ -1,0 +1,88 @@
+"""Every snippet and every command in README and docs runs; what they print is what they say."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+
+import pytest
+
+from tests.conftest import ROOT
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+SETUP = "python3 -m venv"
+
+
+def blocks(page, language):
+    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+
+
+def commands(page):
+    return [line for block in blocks(page, "bash") for line in block.splitlines() if not line.startswith(SETUP)]
+
+
+def run(arguments, folder):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(arguments, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "python")], ids=lambda p: p.name)
+def test_python_snippets_run(page, tmp_path):
+    """In order, in one namespace, with warnings as errors; a snippet that names its file is written to it."""
+    snippets = blocks(page, "python")
+    for snippet in snippets:
+        named = re.match(r"# (\w+\.py)\n", snippet)
+        if named:
+            (tmp_path / named[1]).write_text(snippet)
+    done = run([sys.executable, "-W", "error", "-c", "\n".join(snippets)], tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(("page", "command"), [(p, c) for p in PAGES for c in commands(p)], ids=lambda v: str(v)[-60:])
+def test_commands_run(page, command, tmp_path, request):
+    if "evaluate" in command and "mnist" in command:
+        request.getfixturevalue("prepared_data")
+    for snippet in blocks(page, "python"):
+        named = re.match(r"# (\w+\.py)\n", snippet)
+        if named:
+            (tmp_path / named[1]).write_text(snippet)
+    program, *arguments = shlex.split(command)
+    assert program == "python"
+    done = run([sys.executable, *arguments], tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_readme_shows_what_its_first_command_prints():
+    shown = blocks(ROOT / "README.md", "text")[0]
+    printed = run([sys.executable, "-m", "gpicl_bench.evaluate", "baselines/nearest_neighbour.py"], ROOT).stdout
+
+    def lasting(text):
+        lines = [line.rstrip() for line in text.splitlines() if not line.startswith("time")]
+        return [re.sub(r"digest .*", "", line) for line in lines if line]
+
+    assert lasting(shown) == lasting(printed)
+
+
+def test_the_readme_opens_with_the_two_commands():
+    setup = [line for line in (ROOT / "README.md").read_text().splitlines() if line.startswith(SETUP)]
+    assert setup == [
+        "python3 -m venv .venv && .venv/bin/pip install -e . && .venv/bin/python -m gpicl_bench.evaluate baselines/nearest_neighbour.py",
+        "python3 -m venv .venv && .venv/bin/pip install -e '.[test]' && .venv/bin/pytest",
+    ]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_links_within_the_repository_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#\s]*)(?:#[^)]*)?\)", page.read_text()):
+        if target and "://" not in target:
+            assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_anchors_lead_to_headings(page):
+    for target, anchor in re.findall(r"\]\(([^)#\s]*)#([^)]+)\)", page.read_text()):
+        if "://" not in target:
+            text = (page.parent / target).read_text() if target else page.read_text()
+            headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+            assert anchor in {re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in headings}, anchor

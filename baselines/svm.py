@@ -4,4 +4,6 @@ from sklearn.svm import SVC
 
 
 def make_learner(info, C=10.0, gamma="scale"):
-    return SVC(C=C, gamma=gamma)
+    learner = SVC(C=C, gamma=gamma)
+    learner.card = {"meta_training": "none"}
+    return learner

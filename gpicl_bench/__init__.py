@@ -8,7 +8,8 @@
 """
 
 from gpicl_bench import errors
-from gpicl_bench.evaluation import Result, evaluate, load_result
+from gpicl_bench.auditing import Audit, Check, audit
+from gpicl_bench.evaluation import Comparison, Result, compare, evaluate, load_result
 from gpicl_bench.learners import load_learner, sequence_learner
 from gpicl_bench.registration import SuiteSpec, benchmark, make, pprint_registry, register, registry, spec
 from gpicl_bench.suite import Batch, Episode, Info, Split, Suite, Task
@@ -16,7 +17,10 @@ from gpicl_bench.suite import Batch, Episode, Info, Split, Suite, Task
 __version__ = "0.1.0"
 
 __all__ = [
+    "Audit",
     "Batch",
+    "Check",
+    "Comparison",
     "Episode",
     "Info",
     "Result",
@@ -24,7 +28,9 @@ __all__ = [
     "Suite",
     "SuiteSpec",
     "Task",
+    "audit",
     "benchmark",
+    "compare",
     "errors",
     "evaluate",
     "load_learner",

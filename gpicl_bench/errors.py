@@ -42,9 +42,13 @@ def check_integer(name: str, value: object, least: int, most: int) -> int:
     Raises:
         InvalidArgument: it is no integer (of Python or NumPy), or not in least … most.
     """
-    if isinstance(value, bool) or not hasattr(value, "__index__") or not least <= operator.index(value) <= most:
+    try:
+        number = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        number = least - 1
+    if isinstance(value, bool) or not least <= number <= most:
         raise InvalidArgument(f"{name} is out of range", expected=f"an integer from {least} to {most}", got=repr(value))
-    return operator.index(value)
+    return number
 
 
 class MalformedId(GpiclBenchError, ValueError):

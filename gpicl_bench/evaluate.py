@@ -7,6 +7,6 @@ if __name__ not in ("__main__", "__mp_main__"):
     raise ImportError("gpicl_bench.evaluate is a function: `from gpicl_bench import evaluate`")
 
 if __name__ == "__main__":
-    from gpicl_bench.commands import main
+    from gpicl_bench.commands import main_evaluate
 
-    sys.exit(main(["evaluate", *sys.argv[1:]], program="python -m gpicl_bench.evaluate"))
+    sys.exit(main_evaluate(sys.argv[1:]))

@@ -32,7 +32,7 @@ LABELS = ("perm", "none")
 NUM_EXAMPLES = 100  # of every suite of record
 SPLITS = ("meta_train", "meta_validation", "meta_test", "seen")
 
-_GRAMMAR = re.compile(r"([a-z0-9_]+)-(proj|pixperm|none)-(perm|none)-v(0|[1-9][0-9]*)", re.ASCII)
+_GRAMMAR = re.compile(r"([a-z0-9_]+)-(proj|pixperm|none)-(perm|none)-v(0|[1-9][0-9]{0,8})", re.ASCII)
 _FORM = "<dataset>[_<view>]-<input>-<label>-v<N>, input one of proj, pixperm, none, label one of perm, none"
 
 
@@ -59,6 +59,8 @@ class SuiteSpec:
     def __post_init__(self) -> None:
         parse_id(self.id)
         check_integer("num_examples", self.num_examples, 2, 2**31 - 1)
+        if not isinstance(self.fingerprints, Mapping):
+            raise InvalidArgument("fingerprints are no mapping", got=repr(self.fingerprints))
         wrong = [s for s, h in self.fingerprints.items() if s not in SPLITS or not re.fullmatch("[0-9a-f]{64}", str(h))]
         if wrong:
             raise InvalidArgument(
@@ -106,7 +108,7 @@ class SuiteSpec:
         names = [f.name for f in fields(cls)]
         try:
             values = json.loads(text)
-        except json.JSONDecodeError as error:
+        except (TypeError, ValueError, RecursionError) as error:
             raise InvalidArgument("a suite specification is no JSON", got=str(error)) from error
         if not isinstance(values, dict) or "id" not in values or not set(values) <= set(names):
             raise InvalidArgument(
@@ -133,7 +135,9 @@ def parse_id(id: str) -> tuple[str, str, str, int]:
     """
     match = _GRAMMAR.fullmatch(id) if isinstance(id, str) else None
     if match is None:
-        raise MalformedId("this is no suite id", expected=_FORM, got=repr(id), hint=_suggest(id, _suites))
+        raise MalformedId(
+            "this is no suite id", expected=_FORM, got=repr(id), hint=_suggest(id, [*_suites, *builtin.BENCHMARKS])
+        )
     return match[1], match[2], match[3], int(match[4])
 
 
@@ -148,7 +152,7 @@ def register(suite: SuiteSpec | str) -> SuiteSpec:
         AlreadyRegistered: the id names another specification.
         MalformedId: the id does not follow the grammar.
     """
-    new = SuiteSpec(suite) if isinstance(suite, str) else suite
+    new = suite if isinstance(suite, SuiteSpec) else SuiteSpec(suite)
     old = _suites.get(new.id)
     if old is not None and old != new:
         raise AlreadyRegistered(
@@ -238,6 +242,8 @@ def _not_found(id: str) -> SuiteNotFound | MalformedId:
 
 
 def _suggest(id: object, known: Iterable[str]) -> str:
+    if isinstance(id, str) and id in builtin.BENCHMARKS:
+        return "that is a benchmark: gpicl_bench.benchmark(id) names its suites"
     near = get_close_matches(str(id), list(known), n=3, cutoff=0.5)
     if near:
         return f"did you mean {' or '.join(near)}?"

@@ -3,22 +3,22 @@
 Inside `jit` a 64-bit number is a uint32 array `[2]`, (high, low): JAX's default has no 64-bit integers.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float32, Int8, Int32, UInt8, UInt32
+from jaxtyping import Array, Float32, Int8, Int32, Integer, UInt8, UInt32
 
 from gpicl_bench import tasks
-from gpicl_bench.errors import check_integer
+from gpicl_bench.errors import InvalidArgument, check_integer
 from gpicl_bench.streams import threefry2x32
 from gpicl_bench.suite import Batch, Split
 
 Pair = UInt32[Array, "2"]
-Step = int | np.integer | Int32[Array, ""] | UInt32[Array, ""] | Pair
+Step = int | np.integer | np.ndarray | Integer[Array, ""] | Pair
 
 _TASKS_AT_ONCE = 16  # projections in memory at a time, whatever the batch
 
@@ -44,12 +44,12 @@ class Sampler:
     labels: Array
     keys: dict[str, Array]
     num_tasks: Array | None
-    split: Split = field(metadata={"static": True})
-    batch_size: int = field(metadata={"static": True})
+    split: Split
+    batch_size: int
 
     def __call__(self, step: Step) -> Batch:
         """The batch of a step ≥ 0: a Python integer, a traced int32 or uint32, or a pair (high, low)."""
-        first = multiply64(_pair(step), self.batch_size)
+        first = multiply64(_pair(step, self.batch_size), self.batch_size)
         slots = jax.vmap(partial(add64, first))(jnp.arange(self.batch_size, dtype=jnp.uint32))
         if self.num_tasks is None:
             task, episode = slots, jnp.zeros_like(slots)
@@ -203,11 +203,17 @@ def _multiply32(a: UInt32[Array, "*n"], b: Array) -> tuple[UInt32[Array, "*n"], 
     return a1 * b1 + (middle >> 16) + (carry >> 16), a * b
 
 
-def _pair(step: Step) -> Pair:
-    if isinstance(step, int | np.integer):
-        step = check_integer("step", step, 0, 2**64 - 1)
-        return jnp.array([step >> 32, step & 0xFFFFFFFF], jnp.uint32)
-    if step.shape == (2,):
+def _pair(step: Step, batch_size: int) -> Pair:
+    """A step as (high, low). What is known now is checked now; a traced step must be an integer ≥ 0."""
+    if not isinstance(step, jax.core.Tracer) and np.ndim(step) == 0:
+        value = check_integer("step", step, 0, 2**64 // batch_size - 1)
+        return jnp.array([value >> 32, value & 0xFFFFFFFF], jnp.uint32)
+    step = jnp.asarray(step)
+    if step.shape == (2,) and step.dtype == jnp.uint32:
         return step
-    low = step.astype(jnp.uint32)
-    return jnp.stack([jnp.zeros_like(low), low])
+    if step.shape != () or not jnp.issubdtype(step.dtype, jnp.integer):
+        raise InvalidArgument(
+            "this is no step", expected="an integer, or uint32 [2]: (high, low)", got=f"{step.dtype} {step.shape}"
+        )
+    high = (step >> 32).astype(jnp.uint32) if step.dtype.itemsize == 8 else jnp.zeros((), jnp.uint32)
+    return jnp.stack([high, step.astype(jnp.uint32)])

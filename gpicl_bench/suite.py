@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 PROTOCOL = 1
 _FINGERPRINT_TASKS = 4
+_TASK_SET = re.compile("meta_train(@[0-9a-f]{16})?|meta_validation|meta_test(@[0-9a-f]{64})?")
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +98,14 @@ class Split:
     spec: SuiteSpec
     task_set: str
     images: Literal["train", "test"]
+
+    def __post_init__(self) -> None:
+        if not _TASK_SET.fullmatch(self.task_set) or self.images not in ("train", "test"):
+            raise InvalidArgument(
+                "there is no such split",
+                expected="meta_train[@<16 hex>], meta_validation or meta_test[@<64 hex>], on train or test images",
+                got=f"{self.task_set!r} on {self.images!r}",
+            )
 
     @property
     def dataset(self) -> Dataset:

@@ -145,7 +145,7 @@ def test_a_bad_learner_file_is_named(write, tmp_path, text, says):
     [
         (["missing.py"], ["cannot be read", "missing.py"]),
         ([str(ROOT)], ["it is a folder"]),
-        ([str(ROOT / "README.md")], ["no Python file"]),
+        ([str(ROOT / "README.md")], ["syntax error", "README.md"]),
         ([NEAREST, "--suite", "digit-proj-perm-v0"], ["did you mean digits-proj-perm-v0"]),
         ([NEAREST, "--suite", "digits-proj-perm-v9"], ["no such version", "v0"]),
         ([NEAREST, "--suite", "ofline-v0"], ["no suite id"]),

@@ -182,7 +182,6 @@ def edits(content):
     yield "positions", {**content, "setting": {**content["setting"], "positions": [*range(99), 300]}}
     yield "no positions", {**content, "setting": {**content["setting"], "positions": []}}
     yield "wrong type", {**content, "setting": {**content["setting"], "num_tasks": "70"}}
-    yield "record", {**content, "setting": {**content["setting"], "of_record": "record"}}
     yield "name", {**content, "learner": {**content["learner"], "name": "mine"}}
     yield "score", {**content, "summary": {**content["summary"], "score": 0.99}}
     yield "digest", {**content, "digest": "0" * 64}

@@ -20,11 +20,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("id", help="a suite or a benchmark; `list` prints them")
 
 
-def run(options: argparse.Namespace) -> None:
+def run(options: argparse.Namespace) -> int:
     if options.id in BENCHMARKS:
         print(f"{options.id}: the mean score over its suites, given only when all have been run")
         print(*[f"  {id}" for id in benchmark(options.id)], sep="\n")
-        return
+        return 0
     found = spec(options.id)
     known = dataset(found.dataset)
     numbers = {"center": known.center, "std": known.std, "D": known.dimension, "C": known.num_classes}
@@ -49,3 +49,4 @@ def run(options: argparse.Namespace) -> None:
     indent = max(map(len, rows))
     for name, value in rows.items():
         print(f"{name:{indent}}  {value}")
+    return 0

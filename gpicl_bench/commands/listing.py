@@ -13,7 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """It takes none."""
 
 
-def run(options: argparse.Namespace) -> None:
+def run(options: argparse.Namespace) -> int:
     width = max(map(len, registry))
     for id, spec in registry.items():
         known = dataset(spec.dataset)
@@ -22,3 +22,4 @@ def run(options: argparse.Namespace) -> None:
     print()
     for id, suites in BENCHMARKS.items():
         print(f"{id:{width}}  benchmark: {', '.join(suites)}")
+    return 0

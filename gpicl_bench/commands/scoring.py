@@ -1,17 +1,16 @@
 """`evaluate`: score a learner file."""
 
 import argparse
-import ast
 import os
 import sys
 from pathlib import Path
-from typing import Any
 
 from gpicl_bench.builtin import BENCHMARKS
+from gpicl_bench.commands.arguments import add_learner, learner_arguments
 from gpicl_bench.commands.table import print_mean, print_result
 from gpicl_bench.errors import InvalidArgument
 from gpicl_bench.evaluation import Result, evaluate
-from gpicl_bench.evaluation.harness import QUICK_TASKS, RECORD_TASKS
+from gpicl_bench.evaluation.results import QUICK_TASKS, RECORD_TASKS
 from gpicl_bench.learners import load_learner
 from gpicl_bench.registration import make
 
@@ -20,7 +19,7 @@ DEFAULT_SUITE = "digits-proj-perm-v0"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", help="a Python file that defines `learner`, or `make_learner(info, **args)`")
+    add_learner(parser)
     parser.add_argument(
         "--suite", action="append", metavar="ID", help=f"a suite or a benchmark; repeatable (default: {DEFAULT_SUITE})"
     )
@@ -33,27 +32,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--positions", type=_positions, metavar="K,K,…", help="ask after K labelled examples only (default: all)"
     )
     parser.add_argument(
-        "--learner-arg",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="an argument of make_learner; repeatable",
+        "--audit", choices=["full", "quick", "off"], help="(default: quick for sequence learners, else off)"
     )
-    parser.add_argument(
-        "--learner-seed", type=int, default=0, metavar="SEED", help="of a stochastic learner's keys (default: 0)"
-    )
-    parser.add_argument(
-        "--output", type=Path, metavar="FILE", help="write the result as JSON; with several suites, a folder"
-    )
+    parser.add_argument("--output", metavar="FILE", help="write the result as JSON; with several suites, a folder")
 
 
-def run(options: argparse.Namespace) -> None:
+def run(options: argparse.Namespace) -> int:
     ids = [id for chosen in options.suite or [DEFAULT_SUITE] for id in BENCHMARKS.get(chosen, (chosen,))]
     if len(set(ids)) < len(ids):
         raise InvalidArgument("a suite is named twice", got=", ".join(sorted({id for id in ids if ids.count(id) > 1})))
     suites = [make(id) for id in ids]
-    args = dict(map(_argument, options.learner_arg))
     paths = _outputs(options.output, ids)
+    args = learner_arguments(options)
     results: list[Result] = []
     for suite, path in zip(suites, paths, strict=True):
         result = evaluate(
@@ -62,15 +52,18 @@ def run(options: argparse.Namespace) -> None:
             num_tasks=RECORD_TASKS if options.record else options.num_tasks,
             positions=options.positions,
             learner_seed=options.learner_seed,
+            audit=options.audit,
             progress=sys.stderr.isatty(),
         )
         if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
             result.save(path)
         print_result(result, path)
         results.append(result)
     for id, members in BENCHMARKS.items():
         if id in (options.suite or []):
             print_mean(id, [result for result in results if result.setting.suite in members])
+    return 0
 
 
 def _positions(text: str) -> list[int]:
@@ -82,28 +75,24 @@ def _positions(text: str) -> list[int]:
         ) from error
 
 
-def _argument(text: str) -> tuple[str, Any]:
-    """key=value, the value a Python literal or else a string."""
-    key, equals, value = text.partition("=")
-    if not equals or not key.isidentifier():
-        raise InvalidArgument("--learner-arg is malformed", expected="key=value", got=text)
-    try:
-        return key, ast.literal_eval(value)
-    except (ValueError, SyntaxError):
-        return key, value
-
-
-def _outputs(output: Path | None, ids: list[str]) -> list[Path | None]:
-    """A path for each suite, writable, found out before any work is done."""
+def _outputs(output: str | None, ids: list[str]) -> list[Path | None]:
+    """A whole path for each suite, found out before any work is done: a learner may change the working folder."""
     if output is None:
         return [None] * len(ids)
-    if len(ids) == 1 and not output.is_dir():
-        folder, paths = output.parent, [output]
-    elif output.suffix == ".json" and not output.is_dir():
-        raise InvalidArgument("several suites need a folder", expected="--output FOLDER", got=str(output))
-    else:
-        folder, paths = output, [output / f"{id}.json" for id in ids]
-        output.mkdir(parents=True, exist_ok=True)
-    if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise InvalidArgument("the result could not be written", expected="a folder to write to", got=str(folder))
+    path, several = Path(output).absolute(), len(ids) > 1
+    folder = path if several or path.is_dir() else path.parent
+    paths = [path] if folder != path else [path / f"{id}.json" for id in ids]
+    above = next(p for p in (folder, *folder.parents) if p.exists())
+    refusals = {
+        "it is empty": not output,
+        "several suites need a folder": several and (path.suffix == ".json" or path.is_file()),
+        "there is no such folder": not several and not folder.is_dir(),
+        "the folder cannot be written": not above.is_dir() or not os.access(above, os.W_OK),
+        "it is no ordinary file": any(p.exists() and not p.is_file() for p in paths),
+    }
+    reason = next((reason for reason, holds in refusals.items() if holds), None)
+    if reason:
+        raise InvalidArgument(
+            "the result could not be written", expected="--output FILE or FOLDER", got=repr(output), where=reason
+        )
     return [*paths]

@@ -5,8 +5,10 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from gpicl_bench.evaluation import Result
+from gpicl_bench.auditing import Audit
+from gpicl_bench.evaluation import Comparison, Result
 from gpicl_bench.evaluation.storage import digest
 
 _SHOWN = (0, 1, 2, 5, 10, 20, 50)
@@ -15,7 +17,7 @@ _BAR = 30
 
 def print_result(result: Result, path: Path | None) -> None:
     """The learning curve with its intervals, the score, and what the numbers rest on."""
-    setting, console = result.setting, Console(highlight=False, soft_wrap=True)
+    setting, console = result.setting, _console()
     console.print(_curve(result))
     if result.score is not None and result.score_interval is not None:
         meaning = "area under the curve: chance 0, perfect 1"
@@ -25,12 +27,47 @@ def print_result(result: Result, path: Path | None) -> None:
     console.print(
         f"tasks       {setting.num_tasks:,} of {setting.task_set}, {_of_record(result)}; 95% intervals over tasks"
     )
-    console.print(f"labels      {_evidence(result)}")
+    console.print(f"evidence    {result.evidence}")
     console.print(f"fingerprint {setting.fingerprint[:16]}…   digest {digest(result)[:16]}…")
     times = result.times
-    console.print(f"time        {times.total:.1f} s: tasks {times.tasks:.1f} s, learner {times.learner:.1f} s")
+    parts = f"tasks {times.tasks:.1f} s, learner {times.learner:.1f} s, audit {times.audit:.1f} s"
+    console.print(f"time        {times.total:.1f} s: {parts}")
     if path is not None:
         console.print(f"written to  {path}")
+    console.print()
+
+
+def print_audit(audit: Audit, name: str, suite: str) -> None:
+    """Every check, what it compared, and what failed."""
+    console = _console()
+    console.print(f"audit of {name} on {suite}: {audit.status}")
+    console.print(f"  {'check':16} {'':14} {'comparisons':>11}  tolerance")
+    for check in audit.checks:
+        compared = f"{check.comparisons:>11,}  {check.tolerance:14}" if check.comparisons else " " * 27
+        console.print(f"  {check.name:16} {check.status:14} {compared} {check.detail}")
+    console.print(f"{audit.num_tasks} tasks, {audit.comparisons:,} comparisons; --seed {audit.seed} repeats it")
+
+
+def print_comparison(comparison: Comparison) -> None:
+    """Learners by rank with their intervals and tie groups, then every pair."""
+    console = _console()
+    first = comparison.learners[0]
+    setting, what = first.results[0].setting, "score" if first.at is None else f"accuracy@{first.at}"
+    console.print(f"{what} on {setting.suite}, {setting.num_tasks:,} tasks of {setting.task_set}; 95% intervals")
+    width = max(len(learner.name) for learner in comparison.learners)
+    for group, learner in zip(comparison.groups, comparison.learners, strict=True):
+        runs = len(learner.results)
+        over_runs = "needs 3 runs" if learner.run_interval is None else _interval(learner.run_interval)
+        over_runs = "no meta-training" if learner.untrained else over_runs
+        over_tasks = f"{_number(learner.mean)} {_interval(learner.task_interval)} over tasks"
+        over_runs = f"{over_runs} over runs, of {runs}"
+        console.print(f"  group {group}  {learner.name:{width}}  {over_tasks}; {over_runs}; {learner.evidence}")
+    for pair in comparison.pairs:
+        verdict = "differs" if pair.differs else "tie"
+        numbers = f"{pair.difference:+.4f} {_interval(pair.interval, 4)}  p = {pair.p:.2g}, by Holm {pair.p_holm:.2g}"
+        detectable = "no power to tell" if np.isnan(pair.detectable) else f"detectable {pair.detectable:.4f}"
+        names = f"{pair.first} - {pair.second}"
+        console.print(f"  {verdict:7}  {names:{2 * width + 3}}  {numbers}; {detectable}; {pair.method}")
     console.print()
 
 
@@ -44,7 +81,7 @@ def print_mean(id: str, results: list[Result]) -> None:
 
 
 def _curve(result: Result) -> Table:
-    table = Table(title=f"{result.learner.name} on {result.setting.suite}", title_justify="left")
+    table = Table(title=Text(f"{result.learner.name} on {result.setting.suite}"), title_justify="left")
     table.add_column("k", justify="right")
     table.add_column("accuracy@k")
     table.add_column("95% interval")
@@ -63,6 +100,11 @@ def _curve(result: Result) -> Table:
     return table
 
 
+def _console() -> Console:
+    """Text as it is: names and paths may hold brackets."""
+    return Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
+
+
 def _number(value: float) -> str:
     return f"{value:.3f}"
 
@@ -76,9 +118,3 @@ def _interval(bounds: "tuple[float, float] | np.ndarray", digits: int = 3) -> st
 def _of_record(result: Result) -> str:
     kind = result.setting.of_record
     return {"record": "of record", "quick": "the quick form of the evaluation of record", "no": "not of record"}[kind]
-
-
-def _evidence(result: Result) -> str:
-    if result.learner.withholds_labels:
-        return f"withheld by the harness until predicted ({result.learner.form} form)"
-    return "NOT AUDITED: a sequence learner is given every label of an episode"

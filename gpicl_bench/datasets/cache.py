@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from gpicl_bench.datasets.part import Part, part_sha256
+from gpicl_bench.datasets.table import Dataset
 from gpicl_bench.errors import CacheError, DataCorrupt
 
 
@@ -20,8 +21,16 @@ def folder() -> Path:
     """The cache folder."""
     chosen = os.environ.get("GPICL_BENCH_CACHE")
     if chosen:
-        return Path(chosen).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "gpicl_bench"
+        return user_path(chosen)
+    return user_path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "gpicl_bench"
+
+
+def user_path(text: str) -> Path:
+    """A path from the environment, `~` expanded."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise CacheError("a folder of the environment does not exist", got=text, hint="give its whole path") from error
 
 
 def place(name: str, part: str, sha256: str) -> Path:
@@ -29,8 +38,8 @@ def place(name: str, part: str, sha256: str) -> Path:
     return folder() / name / f"{part}-{sha256[:16]}"
 
 
-def read(where: Path, sha256: str) -> Part | None:
-    """The part kept at `where`, or None if there is none.
+def read(where: Path, known: Dataset, name: str) -> Part | None:
+    """The part `name` of a dataset kept at `where`, or None if there is none.
 
     Raises:
         DataCorrupt: the files are damaged or altered.
@@ -39,11 +48,16 @@ def read(where: Path, sha256: str) -> Part | None:
         return None
     try:
         part = Part(_open(where / "images.npy"), _open(where / "labels.npy"))
+        shapes = part.images.shape, part.labels.shape
+        if shapes != ((known.size[name], *known.shape), (known.size[name],)):
+            raise DataCorrupt("the arrays have other shapes", got=str(shapes))
+        if (str(part.images.dtype), str(part.labels.dtype)) != ("uint8", "uint16"):
+            raise DataCorrupt("the arrays have other types", got=f"{part.images.dtype}, {part.labels.dtype}")
         found = part_sha256(part)
     except (OSError, ValueError, EOFError, TypeError, DataCorrupt) as error:
         raise _damaged(where, "the files as they were written", f"{type(error).__name__}: {error}") from error
-    if found != sha256:
-        raise _damaged(where, f"SHA-256 {sha256}", found)
+    if found != known.sha256[name]:
+        raise _damaged(where, f"SHA-256 {known.sha256[name]}", found)
     return part
 
 

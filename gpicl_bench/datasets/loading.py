@@ -26,7 +26,7 @@ def load_part(name: str, part: str) -> Part:
 def _load(known: Dataset, part: str, place: str) -> Part:
     """Once a process and a cache folder: later calls share the memory-mapped arrays."""
     where, sha256 = kept.place(known.name, part, known.sha256[part]), known.sha256[part]
-    found = kept.read(where, sha256)
+    found = kept.read(where, known, part)
     if found is not None:
         return found
     fresh = bundled.READERS[known.name](part) if known.tfds is None else prepared.read(known.tfds, part)
@@ -39,7 +39,7 @@ def _load(known: Dataset, part: str, place: str) -> Part:
             hint="the source was altered or is another version: prepare or copy it again",
         )
     kept.write(where, fresh)
-    written = kept.read(where, sha256)
+    written = kept.read(where, known, part)
     if written is None:
         raise DataCorrupt("a dataset vanished from the cache while it was written", where=str(where))
     return written

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from gpicl_bench.datasets.cache import user_path
 from gpicl_bench.datasets.part import Part, canonical
 from gpicl_bench.errors import DataCorrupt, DataUnavailable
 
@@ -20,7 +21,7 @@ _CHUNK = 1000
 
 def folder() -> Path:
     """The folder of prepared datasets."""
-    return Path(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
+    return user_path(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
 
 
 def read(name: str, part: str) -> Part:

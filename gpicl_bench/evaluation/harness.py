@@ -9,19 +9,19 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int16, Int64
 from threadpoolctl import threadpool_limits
 
+from gpicl_bench.auditing import Audit
+from gpicl_bench.auditing import audit as run_audit
+from gpicl_bench.auditing.report import Level
 from gpicl_bench.errors import InvalidArgument, LearnerError, check_integer
-from gpicl_bench.evaluation.metrics import log_losses, predictions
-from gpicl_bench.evaluation.progress import bar
+from gpicl_bench.evaluation.metrics import log_losses
 from gpicl_bench.evaluation.provenance import provenance
-from gpicl_bench.evaluation.results import LearnerRecord, Result, Setting, Times
-from gpicl_bench.learners import Adapter, Block, LoadedLearner, adapt
-from gpicl_bench.learners.sequence import BLOCK
+from gpicl_bench.evaluation.results import QUICK_TASKS, LearnerRecord, Result, Setting, Times
+from gpicl_bench.learners import Adapter, Block, LoadedLearner, adapt, named
+from gpicl_bench.learners.prediction import predicted
+from gpicl_bench.progress import bar
 from gpicl_bench.registration import make
 from gpicl_bench.streams import child_key, root_key
 from gpicl_bench.suite import PROTOCOL, Split, Suite
-
-RECORD_TASKS = 4096
-QUICK_TASKS = 1024
 
 
 def evaluate(
@@ -31,6 +31,7 @@ def evaluate(
     positions: Iterable[int] | None = None,
     learner_seed: int = 0,
     *,
+    audit: Level | Literal["off"] | None = None,
     progress: bool = False,
 ) -> Result:
     """Ask a learner about tasks it has not seen.
@@ -41,6 +42,7 @@ def evaluate(
         num_tasks: tasks 0 … num_tasks-1 are asked; 4,096 is the evaluation of record, 1,024 its quick form.
         positions: how many labelled examples precede each query, from 0 to T-1; None: all of them.
         learner_seed: the seed of the keys that a stochastic learner gets, 0 ≤ seed < 2^64.
+        audit: `full`, `quick` or `off`; None: quick for a learner from which labels cannot be withheld, else off.
         progress: show a bar on standard error.
 
     Raises:
@@ -57,7 +59,7 @@ def evaluate(
     asked = _positions(positions, split.info.T)
     num_tasks = check_integer("num_tasks", num_tasks, 1, 2**32)
     learner_seed = check_integer("learner_seed", learner_seed, 0, 2**64 - 1)
-    loaded = learner if isinstance(learner, LoadedLearner) else LoadedLearner(learner, _name(learner), None, {})
+    loaded = named(learner)
     adapter = adapt(loaded.learner, split.info, loaded.name)
     setting = Setting(
         suite=split.spec.id,
@@ -68,7 +70,6 @@ def evaluate(
         num_classes=split.info.C,
         num_tasks=num_tasks,
         positions=tuple(asked.tolist()),
-        of_record=_record(split, num_tasks, asked),
         learner_seed=learner_seed,
         protocol=PROTOCOL,
     )
@@ -82,11 +83,13 @@ def evaluate(
     )
     with bar(f"{loaded.name} on {split.spec.id}", num_tasks, progress) as advance, threadpool_limits(1):
         asking = _Asking(adapter, split, asked, learner_seed)
-        for start in range(0, num_tasks, BLOCK):
-            asking.ask(range(start, min(start + BLOCK, num_tasks)))
-            advance(BLOCK)
-    times = Times(started, asking.task_seconds, asking.learner_seconds, time.perf_counter() - begin)
-    return Result(setting, record, provenance(), times, *asking.joined())
+        for start in range(0, num_tasks, adapter.block):
+            tasks = range(start, min(start + adapter.block, num_tasks))
+            asking.ask(tasks)
+            advance(len(tasks))
+    evidence, audit_seconds = _evidence(loaded, split, adapter, audit, learner_seed, progress)
+    times = Times(started, asking.task_seconds, asking.learner_seconds, audit_seconds, time.perf_counter() - begin)
+    return Result(setting, record, provenance(), times, evidence, *asking.joined())
 
 
 class _Asking:
@@ -109,8 +112,14 @@ class _Asking:
         answers = self._adapter.predict(block, self._positions)
         self.task_seconds += ready - begin
         self.learner_seconds += time.perf_counter() - ready
+        if self._blocks and (self._blocks[0][2] is None) != (answers.ndim == 2):
+            raise LearnerError(
+                "the learner returns scores on some tasks and labels on others",
+                expected="one of the two, always",
+                where=f"task {tasks[0]}",
+            )
         y = block.y[:, self._positions]
-        prediction = predictions(answers)
+        prediction = predicted(answers)
         log_loss = log_losses(answers, y).astype(np.float32) if answers.ndim == 3 else None
         self._blocks.append((prediction, prediction == y, log_loss))
 
@@ -119,11 +128,25 @@ class _Asking:
     ) -> tuple[Int16[np.ndarray, "N P"], Bool[np.ndarray, "N P"], Float32[np.ndarray, "N P"] | None]:
         prediction, outcome, log_loss = zip(*self._blocks, strict=True)
         known = [part for part in log_loss if part is not None]
-        if known and len(known) < len(log_loss):
-            raise LearnerError(
-                "the learner returns scores on some tasks and labels on others", expected="one of the two"
-            )
         return np.concatenate(prediction), np.concatenate(outcome), np.concatenate(known) if known else None
+
+
+def _evidence(
+    loaded: LoadedLearner,
+    split: Split,
+    adapter: Adapter,
+    level: Level | Literal["off"] | None,
+    learner_seed: int,
+    progress: bool,
+) -> tuple[Audit | None, float]:
+    """The audit that was asked for, and its seconds."""
+    begin = time.perf_counter()
+    if level is None:
+        level = "off" if adapter.withholds_labels else "quick"
+    if level == "off":
+        return None, 0.0
+    found = run_audit(loaded, Suite(split.spec), level, learner_seed=learner_seed, progress=progress)
+    return found, time.perf_counter() - begin
 
 
 def _split(suite: str | Suite | Split) -> Split:
@@ -144,15 +167,3 @@ def _positions(positions: Iterable[int] | None, num_examples: int) -> Int64[np.n
     if not asked:
         raise InvalidArgument("there is no position to ask", expected=f"some of 0 … {num_examples - 1}", got="none")
     return np.array(sorted(asked), np.int64)
-
-
-def _record(split: Split, num_tasks: int, positions: Int64[np.ndarray, " P"]) -> Literal["record", "quick", "no"]:
-    """The evaluation of record (protocol, section 7), its quick form, or neither."""
-    whole = split.spec.of_record and split.task_set == "meta_test" and len(positions) == split.info.T
-    if not whole or num_tasks not in (RECORD_TASKS, QUICK_TASKS):
-        return "no"
-    return "record" if num_tasks == RECORD_TASKS else "quick"
-
-
-def _name(learner: Any) -> str:
-    return str(getattr(learner, "__name__", type(learner).__name__))

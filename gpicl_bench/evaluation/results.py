@@ -10,9 +10,15 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int16
 
+from gpicl_bench.auditing.report import Audit
 from gpicl_bench.errors import ResultError
-from gpicl_bench.evaluation.metrics import areas
+from gpicl_bench.evaluation import metrics
 from gpicl_bench.evaluation.statistics import bootstrap, wilson
+from gpicl_bench.registration import registry
+
+RECORD_TASKS = 4096  # of the evaluation of record (protocol, section 7)
+QUICK_TASKS = 1024
+_NO_OTHER_FIELDS = {"extra": "forbid"}  # for pydantic, when a file is read
 
 
 @dataclass(frozen=True)
@@ -24,10 +30,11 @@ class Setting:
         num_examples, num_classes: T and C.
         num_tasks: how many tasks.
         positions: k, the number of labelled examples before each query.
-        of_record: `record` (4,096 tasks of meta_test, every position), `quick` (1,024), or `no`.
         learner_seed: of the keys that a stochastic learner gets.
         protocol: the version of the task protocol.
     """
+
+    __pydantic_config__ = _NO_OTHER_FIELDS
 
     suite: str
     task_set: str
@@ -37,14 +44,29 @@ class Setting:
     num_classes: int
     num_tasks: int
     positions: tuple[int, ...]
-    of_record: Literal["record", "quick", "no"]
     learner_seed: int
     protocol: int
+
+    @property
+    def of_record(self) -> Literal["record", "quick", "no"]:
+        """`record` (4,096 public tasks of a built-in suite, every position), `quick` (1,024), or `no`."""
+        known = registry.get(self.suite)
+        whole = (
+            known is not None
+            and known.of_record
+            and self.fingerprint == known.fingerprints["meta_test"]
+            and self.task_set == "meta_test"
+            and self.positions == tuple(range(self.num_examples))
+        )
+        sizes: dict[int, Literal["record", "quick"]] = {RECORD_TASKS: "record", QUICK_TASKS: "quick"}
+        return sizes.get(self.num_tasks, "no") if whole else "no"
 
 
 @dataclass(frozen=True)
 class LearnerRecord:
     """Who answered. `source_sha256` is of the learner's file; `card` is what it says of itself."""
+
+    __pydantic_config__ = _NO_OTHER_FIELDS
 
     name: str
     form: str
@@ -58,6 +80,8 @@ class LearnerRecord:
 class Provenance:
     """Where it ran: versions of packages, platform, device, and the commit of a checkout."""
 
+    __pydantic_config__ = _NO_OTHER_FIELDS
+
     versions: Mapping[str, str]
     platform: str
     device: str
@@ -66,11 +90,14 @@ class Provenance:
 
 @dataclass(frozen=True)
 class Times:
-    """When it ran and for how long, in seconds: drawing tasks apart from the learner."""
+    """When it ran and for how long, in seconds: drawing tasks, the learner and the audit apart."""
+
+    __pydantic_config__ = _NO_OTHER_FIELDS
 
     started: str
     tasks: float
     learner: float
+    audit: float
     total: float
 
 
@@ -79,6 +106,7 @@ class Result:
     """Predictions of one learner on one split; everything else is derived from them.
 
     Attributes:
+        audit: the evidence that was gathered; None if none was.
         prediction: the predicted class.
         outcome: whether it was right.
         log_loss: in nats; None for a learner that gives labels only.
@@ -88,9 +116,24 @@ class Result:
     learner: LearnerRecord
     provenance: Provenance
     times: Times
+    audit: Audit | None
     prediction: Int16[np.ndarray, "task position"]
     outcome: Bool[np.ndarray, "task position"]
     log_loss: Float32[np.ndarray, "task position"] | None
+
+    def __repr__(self) -> str:
+        score = "no score" if self.score is None else f"score {self.score:.3f}"
+        return f"<Result: {self.learner.name} on {self.setting.suite}, {score}, {self.evidence}>"
+
+    @property
+    def evidence(self) -> str:
+        """What supports the numbers: it stands wherever a score is shown."""
+        if self.audit is not None and self.audit.status == "passed":
+            return f"audit passed ({self.audit.level}, {self.audit.comparisons:,} comparisons)"
+        if self.audit is not None:
+            failed = ", ".join(c.name for c in self.audit.checks if c.status in ("failed", "not auditable"))
+            return f"AUDIT {self.audit.status.upper()}: {failed or 'nothing was compared'}"
+        return "not audited; labels withheld by the harness" if self.learner.withholds_labels else "NOT AUDITED"
 
     @cached_property
     def accuracy(self) -> Float64[np.ndarray, " position"]:
@@ -113,12 +156,12 @@ class Result:
     @cached_property
     def score(self) -> float | None:
         """Area under the learning curve, k = 1 … T-1, chance 0, perfect 1; None unless all were asked."""
-        return None if self._areas is None else float(self._areas.mean())
+        return None if self.areas is None else float(self.areas.mean())
 
     @cached_property
     def score_interval(self) -> tuple[float, float] | None:
         """95% interval of the score by the bootstrap over tasks (`statistics.bootstrap`)."""
-        return None if self._areas is None else _pair(bootstrap(self._areas[:, None])[0])
+        return None if self.areas is None else _pair(bootstrap(self.areas[:, None])[0])
 
     @cached_property
     def mean_log_loss(self) -> Float64[np.ndarray, " position"] | None:
@@ -149,12 +192,13 @@ class Result:
 
         save_result(self, Path(path))
 
-    @property
-    def _areas(self) -> Float64[np.ndarray, " task"] | None:
+    @cached_property
+    def areas(self) -> Float64[np.ndarray, " task"] | None:
+        """Each task's score; their mean is the score."""
         wanted = range(1, self.setting.num_examples)
         if not set(wanted) <= set(self.setting.positions):
             return None
-        return areas(self.outcome[:, [self._column(k) for k in wanted]], self.setting.num_classes)
+        return metrics.areas(self.outcome[:, [self._column(k) for k in wanted]], self.setting.num_classes)
 
     @property
     def _bits(self) -> Float64[np.ndarray, " task"] | None:

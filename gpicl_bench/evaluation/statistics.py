@@ -1,16 +1,21 @@
-"""Intervals over tasks. Tasks are independent draws; positions within a task are not."""
+"""Intervals and tests. Tasks are independent draws, and so are meta-training runs; positions are neither."""
 
 import math
 from statistics import NormalDist
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Bool, Float64, Int64
 
-from gpicl_bench.streams import below, root_key, words
+from gpicl_bench.streams import below, child_key, random_bytes, root_key, threefry2x32
 
 LEVEL = 0.95
-RESAMPLES = 1000
+ALPHA = 1 - LEVEL
+POWER = 0.8
+RESAMPLES = 2000
+_WORDS_AT_ONCE = 2**20
 BOOTSTRAP_STREAM = "gpicl-bench/bootstrap/1"
+FLIPS = 9999
+FLIP_STREAM = "gpicl-bench/sign-flip/1"
 
 _NORMAL = NormalDist()
 
@@ -61,12 +66,96 @@ def _levels(share: float, acceleration: float) -> list[float]:
 
 
 def _resampled_means(values: Float64[np.ndarray, "task n"]) -> Float64[np.ndarray, "resample n"]:
+    """The mean of each resample: resample r takes the words of child r. In chunks, so that memory is bounded."""
     num_tasks = len(values)
-    chosen = below(words(root_key(BOOTSTRAP_STREAM), RESAMPLES * num_tasks), num_tasks).reshape(RESAMPLES, num_tasks)
-    counts = np.stack([np.bincount(row, minlength=num_tasks) for row in chosen]).astype(np.float64)
-    return counts @ values / num_tasks
+    root, chunk = root_key(BOOTSTRAP_STREAM), max(1, _WORDS_AT_ONCE // num_tasks)
+    keys = np.stack([child_key(root, r) for r in range(RESAMPLES)])
+    low = np.arange((num_tasks + 1) // 2, dtype=np.uint32)[None, :]
+    means = []
+    for start in range(0, RESAMPLES, chunk):
+        k0, k1 = keys[start : start + chunk, :1], keys[start : start + chunk, 1:]
+        pairs = threefry2x32((k0, k1), (np.zeros_like(low), low))
+        chosen = below(np.stack(pairs, axis=-1).reshape(len(k0), -1)[:, :num_tasks], num_tasks)
+        counts = np.stack([np.bincount(row, minlength=num_tasks) for row in chosen]).astype(np.float64)
+        means.append(counts @ values / num_tasks)
+    return np.concatenate(means)
 
 
-def halfwidth(interval: Float64[np.ndarray, "2"]) -> float:
-    """Half the length of an interval, for people; NaN where there is none."""
-    return math.nan if np.isnan(interval).any() else float(interval[1] - interval[0]) / 2
+def t_interval(means: Float64[np.ndarray, " run"]) -> tuple[float, float] | None:
+    """95% interval for the mean over runs (Student 1908); None with fewer than three runs."""
+    from scipy.stats import t
+
+    runs = len(means)
+    if runs < 3:
+        return None
+    reach = float(t.ppf((1 + LEVEL) / 2, runs - 1) * means.std(ddof=1) / math.sqrt(runs))
+    return float(means.mean()) - reach, float(means.mean()) + reach
+
+
+def sign_flip(differences: Float64[np.ndarray, " task"]) -> float:
+    """Two-sided p for a mean difference of 0: under it each task's difference is as likely to have either sign.
+
+    9,999 random flips from a stream of their own, and the flips as they are: never below 1e-4, and valid at any
+    number of tasks (Fisher 1935; Phipson and Smyth 2010 for the count).
+    """
+    num_tasks = len(differences)
+    observed = abs(differences.sum()) * (1 - 1e-12)  # sums in another order are the same sum
+    stream = random_bytes(root_key(FLIP_STREAM), FLIPS * ((num_tasks + 7) // 8)).reshape(FLIPS, -1)
+    reached = 0
+    for rows in np.array_split(stream, 16):
+        signs = np.unpackbits(rows, axis=1)[:, :num_tasks].astype(np.float64) * 2 - 1
+        reached += int((np.abs(signs @ differences) >= observed).sum())
+    return (1 + reached) / (1 + FLIPS)
+
+
+def mcnemar(first: Bool[np.ndarray, " task"], second: Bool[np.ndarray, " task"]) -> float:
+    """Two-sided exact p that two learners are right equally often, from the tasks where one alone is (McNemar 1947)."""
+    from scipy.stats import binomtest
+
+    only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
+    if only_first + only_second == 0:
+        return 1.0
+    return float(binomtest(only_first, only_first + only_second).pvalue)
+
+
+def two_level(
+    per_task: Float64[np.ndarray, " task"],
+    first: Float64[np.ndarray, " run_of_first"],
+    second: Float64[np.ndarray, " run_of_second"],
+) -> tuple[tuple[float, float], float, float]:
+    """Interval, two-sided p and detectable difference for new runs on new tasks.
+
+    The variance of the difference is the sum of each learner's between runs and of the paired differences between
+    tasks; its degrees of freedom are Welch's and Satterthwaite's (Welch 1947). A side of one run has no variance
+    between runs: it was not meta-trained.
+    """
+    from scipy.stats import t
+
+    groups = [group for group in (first, second, per_task) if len(group) > 1]
+    parts = [(group.var(ddof=1) / len(group), len(group) - 1) for group in groups]
+    total = sum(part for part, _ in parts)
+    difference = float(first.mean() - second.mean())
+    if total == 0:
+        return (difference, difference), 1.0 if difference == 0 else 0.0, 0.0
+    freedom = total**2 / sum(part**2 / count for part, count in parts)
+    error = math.sqrt(total)
+    reach = float(t.ppf((1 + LEVEL) / 2, freedom)) * error
+    detectable = float(t.ppf((1 + LEVEL) / 2, freedom) + t.ppf(POWER, freedom)) * error
+    return (difference - reach, difference + reach), float(2 * t.sf(abs(difference) / error, freedom)), detectable
+
+
+def minimum_detectable(differences: Float64[np.ndarray, " task"]) -> float:
+    """The true mean difference that a two-sided 5% test over as many such tasks finds with probability 0.8."""
+    if len(differences) < 2:
+        return math.nan
+    quantiles = _NORMAL.inv_cdf((1 + LEVEL) / 2) + _NORMAL.inv_cdf(POWER)
+    return float(quantiles * differences.std(ddof=1) / math.sqrt(len(differences)))
+
+
+def holm(p_values: list[float]) -> list[float]:
+    """p values corrected so that all are valid together (Holm 1979)."""
+    adjusted, running = [0.0] * len(p_values), 0.0
+    for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        running = max(running, min(1.0, (len(p_values) - rank) * p_values[index]))
+        adjusted[index] = running
+    return adjusted

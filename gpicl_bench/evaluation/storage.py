@@ -7,11 +7,13 @@ provenance is equal.
 """
 
 import base64
+import errno
 import hashlib
 import json
 import math
 import os
-import tempfile
+import re
+import secrets
 import zlib
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -20,18 +22,29 @@ from typing import Any
 
 import numpy as np
 
-from gpicl_bench.errors import ResultError
+from gpicl_bench.auditing.report import Audit
+from gpicl_bench.errors import InvalidArgument, MalformedId, ResultError
 from gpicl_bench.evaluation.results import LearnerRecord, Provenance, Result, Setting, Times
+from gpicl_bench.registration import SuiteSpec
+from gpicl_bench.suite import PROTOCOL, Split
 
 FORMAT = "gpicl-bench-result/1"
+_ROUNDING = 1e-5
 _LAYOUTS = {"prediction": "<i2", "outcome": "|b1", "log_loss": "<f4"}
-_PARTS = {"setting": Setting, "learner": LearnerRecord, "provenance": Provenance, "times": Times}
+_PARTS: dict[str, Any] = {
+    "setting": Setting,
+    "learner": LearnerRecord,
+    "provenance": Provenance,
+    "times": Times,
+    "audit": Audit | None,
+}
 
 
 def summary(result: Result) -> dict[str, Any]:
     """The derived numbers that a file shows; they are recomputed when it is read."""
     last = len(result.setting.positions) - 1
     return {
+        "of_record": result.setting.of_record,
         "score": result.score,
         "score_interval": _finite(result.score_interval),
         f"accuracy@{result.setting.positions[last]}": float(result.accuracy[last]),
@@ -58,28 +71,30 @@ def save_result(result: Result, path: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file beside its place, then rename it.
+    """Write a file beside its place, then rename it. A link is followed.
 
     Raises:
-        ResultError: the folder is missing or cannot be written, or the disk is full; nothing is left behind.
+        ResultError: it cannot be written: no folder, no right, no room, no ordinary file; nothing is left behind.
     """
-    scratch: str | None = None
+    scratch: Path | None = None
     try:
-        handle, scratch = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
+        path = path.resolve()
+        if path.exists() and not path.is_file():
+            raise OSError(errno.EINVAL, "it is no ordinary file")
+        scratch = path.with_name(f".{path.name}-{secrets.token_hex(8)}")
+        with scratch.open("x", encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(scratch, 0o644)
-        os.replace(scratch, path)
-        scratch = None
-    except OSError as error:
+        scratch.replace(path)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
         raise ResultError(
-            "the result cannot be written", got=error.strerror, where=str(path), hint="choose another --output"
+            "the result cannot be written", got=reason, where=str(path), hint="choose another --output"
         ) from error
     finally:
-        if scratch is not None and os.path.exists(scratch):
-            os.unlink(scratch)
+        if scratch is not None:
+            scratch.unlink(missing_ok=True)
 
 
 def load_result(path: str | Path) -> Result:
@@ -90,7 +105,7 @@ def load_result(path: str | Path) -> Result:
     """
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ResultError("this is no result file", got=f"{type(error).__name__}: {error}", where=str(path)) from error
     try:
         return _read(content)
@@ -105,12 +120,14 @@ def _read(content: Any) -> Result:
     if not isinstance(content, dict) or set(content) != wanted or content["format"] != FORMAT:
         found = sorted(map(str, content)) if isinstance(content, dict) else type(content).__name__
         raise ResultError("the file has the wrong fields", expected=f"{sorted(wanted)}, format {FORMAT}", got=found)
-    setting, learner, provenance, times = (_validated(kind, content[name], name) for name, kind in _PARTS.items())
+    setting, learner, provenance, times, audit = (
+        _validated(kind, content[name], name) for name, kind in _PARTS.items()
+    )
     _check_setting(setting)
     prediction, outcome, log_loss = _unpacked(content["arrays"], (setting.num_tasks, len(setting.positions)))
     if prediction is None or outcome is None:
         raise ResultError("the predictions are missing")
-    result = Result(setting, learner, provenance, times, prediction, outcome, log_loss)
+    result = Result(setting, learner, provenance, times, audit, prediction, outcome, log_loss)
     found = _digest({k: v for k, v in content.items() if k not in ("arrays", "digest", "times")}, _raws(result))
     if found != content["digest"]:
         raise ResultError(
@@ -121,29 +138,57 @@ def _read(content: Any) -> Result:
 
 
 def _check_setting(setting: Setting) -> None:
-    if not 1 <= setting.num_tasks <= 2**32 or not setting.positions:
-        raise ResultError("the result is empty", expected="a task and a position, or more", got=setting.num_tasks)
+    ranges = {
+        "num_tasks": (1, 2**32),
+        "num_examples": (2, 2**20),
+        "num_classes": (2, 2**15 - 1),
+        "learner_seed": (0, 2**64 - 1),
+        "protocol": (PROTOCOL, PROTOCOL),
+    }
+    for name, (least, most) in ranges.items():
+        if not least <= getattr(setting, name) <= most:
+            raise ResultError(f"{name} is out of range", expected=f"{least} … {most}", got=getattr(setting, name))
+    if not setting.positions:
+        raise ResultError("the result is empty", expected="a position, or more")
     if list(setting.positions) != sorted({p for p in setting.positions if 0 <= p < setting.num_examples}):
         raise ResultError("the positions are out of range", expected=f"ascending, 0 … {setting.num_examples - 1}")
+    try:
+        Split(SuiteSpec(setting.suite), setting.task_set, setting.images)
+    except (InvalidArgument, MalformedId) as error:
+        raise ResultError("the result is of no split", expected=error.expected, got=error.got) from error
+    if not re.fullmatch("[0-9a-f]{64}", setting.fingerprint):
+        raise ResultError("the fingerprint is malformed", expected="64 hex digits", got=setting.fingerprint)
 
 
-def _check_consistency(result: Result, shown: Mapping[str, Any]) -> None:
+def _check_consistency(result: Result, shown: Any) -> None:
     setting = result.setting
     if not ((result.prediction >= 0) & (result.prediction < setting.num_classes)).all():
         raise ResultError("a prediction is out of range", expected=f"0 … {setting.num_classes - 1}")
-    for name, value in summary(result).items():
-        if name not in shown or not _close(shown[name], value):
-            raise ResultError(f"{name} does not follow from the predictions", expected=str(value), got=shown.get(name))
+    if result.log_loss is not None:
+        # The predicted class has the largest probability: right, at least 1/C; wrong, the label has at most 1/2.
+        least = np.where(result.outcome, 0, math.log(2))
+        most = np.where(result.outcome, math.log(setting.num_classes), np.inf)
+        if not ((least - _ROUNDING <= result.log_loss) & (result.log_loss <= most + _ROUNDING)).all():
+            raise ResultError("a log-loss contradicts its outcome", expected="right: 0 … log C; wrong: log 2 or more")
+    derived = summary(result)
+    if not isinstance(shown, dict) or set(shown) != set(derived):
+        raise ResultError("the summary has the wrong fields", expected=", ".join(derived))
+    for name, value in derived.items():
+        if not _close(shown[name], value):
+            raise ResultError(f"{name} does not follow from the predictions", expected=str(value), got=shown[name])
 
 
 def _close(shown: Any, value: Any) -> bool:
-    if value is None or shown is None:
-        return shown is value
-    return bool(np.allclose(np.asarray(shown, np.float64), np.asarray(value, np.float64), rtol=1e-6, atol=1e-9))
+    """Equal up to the rounding of another machine's sums."""
+    if isinstance(value, list | tuple):
+        return isinstance(shown, list) and len(shown) == len(value) and all(map(_close, shown, value))
+    if isinstance(value, float) and isinstance(shown, float | int):
+        return math.isclose(shown, value, rel_tol=1e-6, abs_tol=1e-9)
+    return type(shown) is type(value) and bool(shown == value)
 
 
 def _fields(result: Result) -> dict[str, Any]:
-    parts = {name: asdict(getattr(result, name)) for name in _PARTS if name != "times"}
+    parts = {name: _plain(getattr(result, name)) for name in _PARTS if name != "times"}
     fields: dict[str, Any] = json.loads(json.dumps({"format": FORMAT, **parts, "summary": summary(result)}))
     return fields
 
@@ -187,22 +232,19 @@ def _unpack(name: str, packed: Any, shape: tuple[int, int]) -> np.ndarray | None
     return np.frombuffer(raw, dtype).reshape(shape).astype(dtype.newbyteorder("="))
 
 
-def _validated(kind: type, values: Any, name: str) -> Any:
-    from pydantic import ConfigDict, TypeAdapter, ValidationError
-    from pydantic.dataclasses import dataclass as checked
+def _plain(part: Any) -> dict[str, Any] | None:
+    return None if part is None else asdict(part)
 
-    strict = checked(kind, frozen=True, config=ConfigDict(extra="forbid"))
+
+def _validated(kind: Any, values: Any, name: str) -> Any:
+    from pydantic import TypeAdapter, ValidationError
+
     try:
-        TypeAdapter(strict).validate_json(json.dumps(values), strict=True)
+        return TypeAdapter(kind).validate_json(json.dumps(values), strict=True)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise ResultError(
-            f"the field {name}.{where} is malformed", expected=first["msg"], got=first["input"]
-        ) from error
-    if kind is Setting:
-        values = {**values, "positions": tuple(values["positions"])}
-    return kind(**values)
+        where = ".".join(map(str, (name, *first["loc"])))
+        raise ResultError(f"the field {where} is malformed", expected=first["msg"], got=first["input"]) from error
 
 
 def _finite(interval: tuple[float, float] | None) -> tuple[float, float] | None:

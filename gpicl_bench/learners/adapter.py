@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float32, Float64, Int32, Int64, UInt32
 
 from gpicl_bench.errors import LearnerError
-from gpicl_bench.learners.card import check_card
+from gpicl_bench.learners.card import check_card, is_stochastic
 from gpicl_bench.suite import Info
 
 Scores = Float64[np.ndarray, "B P C"]
@@ -29,12 +29,20 @@ class Adapter(Protocol):
     """A learner in one of its forms.
 
     Attributes:
+        info: of the suite.
         form: `callable`, `step`, `sequence` or `scikit-learn`.
+        block: episodes a call: 64 for learners that are compiled for a batch, else 1.
         withholds_labels: whether the learner gets y_t only after it has predicted at t.
     """
 
     @property
+    def info(self) -> Info: ...
+
+    @property
     def form(self) -> str: ...
+
+    @property
+    def block(self) -> int: ...
 
     @property
     def withholds_labels(self) -> bool: ...
@@ -57,19 +65,18 @@ def adapt(learner: Any, info: Info, name: str) -> Adapter:
     from gpicl_bench.learners.callable import CallableAdapter
     from gpicl_bench.learners.classifier import ClassifierAdapter
     from gpicl_bench.learners.sequence import SequenceAdapter, is_sequence_learner
-    from gpicl_bench.learners.step import JaxStepAdapter, StepAdapter
+    from gpicl_bench.learners.step import has_step_form, step_adapter
 
-    card = check_card(learner, info, name)
-    stochastic = bool(card.get("stochastic"))
+    check_card(learner, info, name)
+    stochastic = is_stochastic(learner)
     if isinstance(learner, type):
         raise LearnerError(
             "this learner is a class, not an object", got=learner.__name__, hint="make an instance of it"
         )
     if is_sequence_learner(learner):
         return SequenceAdapter(learner, info, name, stochastic)
-    if callable(getattr(learner, "init", None)) and callable(getattr(learner, "step", None)):
-        form = JaxStepAdapter if getattr(learner, "jax", False) else StepAdapter
-        return form(learner, info, name, stochastic)
+    if has_step_form(learner):
+        return step_adapter(learner, info, name, stochastic)
     if callable(getattr(learner, "fit", None)) and callable(getattr(learner, "predict", None)):
         return ClassifierAdapter(learner, info, name)
     if callable(learner):

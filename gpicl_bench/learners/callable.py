@@ -9,7 +9,7 @@ from jaxtyping import Float32, Int32, Int64, UInt32
 
 from gpicl_bench.errors import LearnerError
 from gpicl_bench.learners.adapter import Block, Labels, Scores
-from gpicl_bench.learners.prediction import check_query, check_signature, raised
+from gpicl_bench.learners.prediction import calling, check_query, check_signature
 from gpicl_bench.streams import child_key
 from gpicl_bench.suite import Info
 
@@ -19,7 +19,8 @@ class CallableAdapter:
     """Calls the learner once for each position, with what an honest learner may know and no more.
 
     The context lies in a buffer that is filled as time goes on: even through an array's `.base` a
-    learner finds no later example and no later label.
+    learner finds no later example and no later label. The arrays are read-only, so that a write by mistake is
+    found; who makes them writable spoils a context of its own.
     """
 
     learner: Callable[..., Any]
@@ -28,6 +29,7 @@ class CallableAdapter:
     stochastic: bool
     form: str = "callable"
     withholds_labels: bool = True
+    block: int = 1
 
     def __post_init__(self) -> None:
         arguments = ("context_x", "context_y", "query_x", "key")
@@ -59,10 +61,8 @@ class CallableAdapter:
             if self.stochastic:
                 arguments.append(child_key(key, t))
             where = f"{self.name}, task {task}, position {t}"
-            try:
+            with calling(where):
                 raw = self.learner(*arguments)
-            except Exception as error:  # whatever a user's code raises is reported as its error
-                raise raised(error, where) from error
             answers.append(check_query(raw, self.info, lambda where=where: where)[0])  # type: ignore[misc]
             if answers[-1].ndim != answers[0].ndim:
                 raise _mixed(where)

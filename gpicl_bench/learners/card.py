@@ -6,6 +6,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from gpicl_bench.errors import LearnerError
+from gpicl_bench.learners.prediction import calling
 from gpicl_bench.suite import Info
 
 FIELDS = {
@@ -25,13 +26,14 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
 }
 
 
-def check_card(learner: Any, info: Info, name: str) -> Mapping[str, Any]:
-    """The learner's card, `learner.card`, or an empty one.
+def check_card(learner: Any, info: Info, name: str) -> None:
+    """Check the learner's card, `learner.card`, if it has one.
 
     Raises:
         LearnerError: a field is unknown or of the wrong type, or the episodes are too long for the learner.
     """
-    card = getattr(learner, "card", {})
+    with calling(f"{name}.card"):
+        card = getattr(learner, "card", {})
     if not isinstance(card, Mapping):
         raise LearnerError("a card is a dictionary", got=type(card).__name__, where=name)
     for field, value in card.items():
@@ -61,4 +63,8 @@ def check_card(learner: Any, info: Info, name: str) -> Mapping[str, Any]:
             got=f"T = {info.T}",
             where=name,
         )
-    return card
+
+
+def is_stochastic(learner: Any) -> bool:
+    """Whether a learner says that it draws random numbers, and so takes a key."""
+    return bool(getattr(learner, "card", {}).get("stochastic"))

@@ -3,8 +3,9 @@
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int32, Int64, UInt32
+from jaxtyping import Float32, Float64, Int32, Int64, Integer, UInt32
 
+from gpicl_bench.errors import LearnerError
 from gpicl_bench.learners.adapter import Block, Labels, Scores
 from gpicl_bench.learners.callable import CallableAdapter
 from gpicl_bench.suite import Info
@@ -19,9 +20,16 @@ class ClassifierAdapter:
 
     form = "scikit-learn"
     withholds_labels = True
+    block = 1
 
     def __init__(self, estimator: Any, info: Info, name: str) -> None:
-        self._estimator, self._info = estimator, info
+        from sklearn.base import is_classifier
+
+        if not is_classifier(estimator):
+            raise LearnerError(
+                "this estimator is no classifier", expected="a scikit-learn classifier", got=repr(estimator), where=name
+            )
+        self._estimator, self.info = estimator, info
         self._callable = CallableAdapter(self._answer, info, name, stochastic=True)
 
     def predict(self, block: Block, positions: Int64[np.ndarray, " P"]) -> Scores | Labels:
@@ -33,20 +41,20 @@ class ClassifierAdapter:
         context_y: Int32[np.ndarray, " k"],
         query_x: Float32[np.ndarray, "1 D"],
         key: UInt32[np.ndarray, "2"],
-    ) -> Float64[np.ndarray, "1 C"] | Int64[np.ndarray, "1"]:
+    ) -> Float64[np.ndarray, "1 C"] | Integer[np.ndarray, "1"]:
         classes = np.unique(context_y)
         fitted = self._fitted(context_x, context_y, key) if len(classes) > 1 else None
         if not hasattr(self._estimator, "predict_proba"):
             if fitted is None:
-                return np.append(classes, 0)[:1].astype(np.int64)
-            return np.asarray(fitted.predict(query_x.copy())).astype(np.int64)
-        probabilities = np.zeros((1, self._info.C))
+                return np.append(classes, 0)[:1]
+            return np.asarray(fitted.predict(query_x.copy()))
+        probabilities = np.zeros((1, self.info.C))
         if fitted is not None:
             probabilities[:, fitted.classes_] = fitted.predict_proba(query_x.copy())
         elif len(classes):
             probabilities[:, classes] = 1
         else:
-            probabilities[:] = 1 / self._info.C
+            probabilities[:] = 1 / self.info.C
         return smoothed(probabilities, len(context_y))
 
     def _fitted(

@@ -1,17 +1,20 @@
 """Learner files: `learner`, or `make_learner(info, **args)`, in a Python file."""
 
 import hashlib
-import importlib.util
+import importlib
 import inspect
+import json
+import os
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from gpicl_bench.errors import LearnerFileError
+from gpicl_bench.learners.prediction import calling
 from gpicl_bench.suite import Info
 
 
@@ -24,58 +27,97 @@ class LoadedLearner:
         name: for tables.
         source_sha256: of the file; None where there is none.
         args: what `make_learner` was given.
+        path: of the file; None where there is none.
     """
 
     learner: Any
     name: str
-    source_sha256: str | None
-    args: Mapping[str, Any]
+    source_sha256: str | None = None
+    args: Mapping[str, Any] = field(default_factory=dict)
+    path: Path | None = None
+
+
+def named(learner: Any) -> LoadedLearner:
+    """A learner that was given as an object, with the name that tables show."""
+    if isinstance(learner, LoadedLearner):
+        return learner
+    return LoadedLearner(learner, str(getattr(learner, "__name__", type(learner).__name__)))
 
 
 def load_learner(path: str | Path, info: Info, args: Mapping[str, Any] | None = None) -> LoadedLearner:
     """Run a learner file and take its learner. Running a file runs its code: read what you run.
 
+    Args:
+        path: of the file. The recorded hash is of these bytes; modules that it imports are not covered.
+        info: of the suite.
+        args: for `make_learner`; plain values, as JSON has them.
+
     Raises:
-        LearnerFileError: the file is missing, does not run, or defines no learner.
+        LearnerFileError: the file is missing, does not run, or defines no learner; or args are no plain values.
     """
-    path, args = Path(path), dict(args or {})
+    path, args = Path(path), _plain(args)
     try:
         source = path.read_bytes()
-    except OSError as error:
-        reason = "it is a folder" if path.is_dir() else (error.strerror or str(error))
+    except (OSError, ValueError) as error:
+        reason = "it is a folder" if path.is_dir() else str(getattr(error, "strerror", error))
         raise LearnerFileError(
             "the learner file cannot be read", expected="a Python file", got=reason, where=str(path)
         ) from error
-    module = _run(path)
+    module = _run(path.resolve(), source)
     learner = _take(module, info, args, str(path))
-    return LoadedLearner(learner, path.stem, hashlib.sha256(source).hexdigest(), args)
+    return LoadedLearner(learner, path.stem, hashlib.sha256(source).hexdigest(), args, path.resolve())
 
 
-def _run(path: Path) -> ModuleType:
-    folder = str(path.resolve().parent)
-    if folder not in sys.path:  # a learner file imports its neighbours, as a script would
-        sys.path.insert(0, folder)
-    name = f"gpicl_learner_{path.stem}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
-    found = importlib.util.spec_from_file_location(name, path)
-    if found is None or found.loader is None:
-        raise LearnerFileError("this is no Python file", expected="a file that ends in .py", got=str(path))
-    module = importlib.util.module_from_spec(found)
+def _plain(args: Mapping[str, Any] | None) -> dict[str, Any]:
+    try:
+        plain: dict[str, Any] = json.loads(json.dumps(dict(args or {}), allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise LearnerFileError(
+            "the arguments of make_learner are no plain values",
+            expected="numbers, strings, true, false, null, and lists and objects of them",
+            got=repr(args),
+        ) from error
+    return plain
+
+
+def _run(path: Path, source: bytes) -> ModuleType:
+    """Run exactly these bytes: Python's own import may take an older compiled copy."""
+    _enter(path.parent)
+    name = f"gpicl_learner_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    module = ModuleType(name)
+    module.__file__ = str(path)
     sys.modules[name] = module  # dataclasses and pickling look their module up
     try:
-        found.loader.exec_module(module)
-    except SyntaxError as error:
-        del sys.modules[name]
-        where = f"{error.filename}, line {error.lineno}"
-        raise LearnerFileError("the learner file has a syntax error", got=error.msg, where=where) from error
-    except (Exception, SystemExit) as error:  # whatever a user's file raises is reported as its error
-        del sys.modules[name]
-        raise LearnerFileError(
-            "the learner file raised an error while it was loaded",
-            got=f"{type(error).__name__}: {error}",
-            where=str(path),
-            hint="--traceback shows where",
-        ) from error
+        code = compile(source, str(path), "exec", dont_inherit=True)
+    except (SyntaxError, ValueError) as error:
+        line = getattr(error, "lineno", None)
+        where = str(path) if line is None else f"{path}, line {line}"
+        raise LearnerFileError("the learner file has a syntax error", got=str(error), where=where) from error
+    with calling(str(path), LearnerFileError, "the learner file raised an error while it was loaded"):
+        exec(code, module.__dict__)
     return module
+
+
+_entered: tuple[str, frozenset[str]] | None = None  # the folder put on the path, and what was imported before
+
+
+def _enter(folder: Path) -> None:
+    """Let a learner file import its neighbours, as a script would, and not those of the file before."""
+    global _entered
+    if _entered is not None and _entered[0] == str(folder):
+        return
+    if _entered is not None:
+        left, before = _entered
+        for name, module in list(sys.modules.items()):
+            within = Path(left) in Path(getattr(module, "__file__", None) or os.sep).parents
+            if within and name not in before and not name.startswith("gpicl_bench"):
+                del sys.modules[name]
+        sys.path.remove(left)
+        _entered = None
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+        importlib.invalidate_caches()
+        _entered = str(folder), frozenset(sys.modules)
 
 
 def _take(module: ModuleType, info: Info, args: dict[str, Any], path: str) -> Any:
@@ -96,29 +138,30 @@ def _take(module: ModuleType, info: Info, args: dict[str, Any], path: str) -> An
                 where=path,
             )
         return module.learner
-    try:
-        inspect.signature(factory).bind(info, **args)
-    except TypeError as error:
-        known = list(inspect.signature(factory).parameters)[1:]
-        near = [
-            f"{a}: did you mean {m[0]}?" for a in args if a not in known and (m := get_close_matches(a, known, n=1))
-        ]
-        raise LearnerFileError(
-            "make_learner does not take these arguments",
-            expected=f"make_learner{inspect.signature(factory)}",
-            got=", ".join(f"{k}={v!r}" for k, v in args.items()) or "info alone",
-            where=path,
-            hint="; ".join(near) or None,
-        ) from error
-    try:
+    if not callable(factory):
+        raise LearnerFileError("make_learner is no function", got=type(factory).__name__, where=path)
+    _check_arguments(factory, info, args, path)
+    with calling(path, LearnerFileError, "make_learner raised an error"):
         learner = factory(info, **args)
-    except Exception as error:  # whatever a user's code raises is reported as its error
-        raise LearnerFileError(
-            "make_learner raised an error",
-            got=f"{type(error).__name__}: {error}",
-            where=path,
-            hint="--traceback shows where",
-        ) from error
     if learner is None:
         raise LearnerFileError("make_learner returned nothing", expected="a learner", where=path)
     return learner
+
+
+def _check_arguments(factory: Callable[..., Any], info: Info, args: dict[str, Any], path: str) -> None:
+    try:
+        signature = inspect.signature(factory)
+    except (TypeError, ValueError):
+        return  # a compiled function may have none: the call will tell
+    try:
+        signature.bind(info, **args)
+    except TypeError as error:
+        known = list(signature.parameters)[1:]
+        near = {a: get_close_matches(a, known, n=1) for a in args if a not in known}
+        raise LearnerFileError(
+            "make_learner does not take these arguments",
+            expected=f"make_learner{signature}",
+            got=", ".join(f"{k}={v!r}" for k, v in args.items()) or "info alone",
+            where=path,
+            hint="; ".join(f"{a}: did you mean {match[0]}?" for a, match in near.items() if match) or None,
+        ) from error

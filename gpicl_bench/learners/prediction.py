@@ -1,16 +1,18 @@
 """What a learner may return, and the errors for everything else."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Float64, Int16, Int64
 
-from gpicl_bench.errors import LearnerError
+from gpicl_bench.errors import GpiclBenchError, LearnerError
 from gpicl_bench.suite import Info
 
 LARGEST = 1e30
+_MESSAGE_LINES = 4
 
 
 def check_query(
@@ -62,16 +64,40 @@ def finite(values: Float64[np.ndarray, "..."], where: Callable[[tuple[int, ...]]
     return values
 
 
-def raised(error: Exception, where: str) -> LearnerError:
-    """The error for a learner that raised."""
-    reason = str(error).strip().splitlines()
-    hint = "the inputs are read-only: copy before you write" if "read-only" in str(error) else None
-    return LearnerError(
-        "the learner raised an error",
-        got=f"{type(error).__name__}: {reason[0] if reason else ''}",
-        where=where,
-        hint=hint or "--traceback shows where it was raised",
-    )
+@contextmanager
+def calling(
+    where: str, kind: type[GpiclBenchError] = LearnerError, what: str = "the learner raised an error"
+) -> Iterator[None]:
+    """Around a call into a user's code: whatever it raises, an exit included, becomes the package's error."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # also SystemExit: a learner must not end the process that measures it
+        message = _message(error)
+        hint = "the inputs are read-only: copy before you write" if "read-only" in message else None
+        raise kind(
+            what,
+            got=f"{type(error).__name__}: {message}",
+            where=where,
+            hint=hint or "--traceback shows where it was raised",
+        ) from error
+
+
+def _message(error: BaseException) -> str:
+    """The first lines of an error's message, where many libraries say what matters."""
+    try:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    except Exception:  # an error whose message cannot even be made
+        return "(its message cannot be shown)"
+    return " / ".join(lines[:_MESSAGE_LINES])
+
+
+def predicted(
+    answers: Float64[np.ndarray, "task position C"] | Int64[np.ndarray, "task position"],
+) -> Int16[np.ndarray, "task position"]:
+    """The predicted class: labels as they are; of scores the first largest."""
+    return (answers.argmax(axis=-1) if answers.ndim == 3 else answers).astype(np.int16)
 
 
 def check_signature(function: Callable[..., Any], arguments: tuple[str, ...], name: str) -> None:
@@ -92,8 +118,6 @@ def check_signature(function: Callable[..., Any], arguments: tuple[str, ...], na
 
 
 def _array(raw: object, where: Callable[[], str]) -> np.ndarray:
-    try:
+    with calling(where(), what="this is no array"):
         values = np.asarray(raw)
-    except (TypeError, ValueError) as error:
-        raise LearnerError("this is no array", got=f"{type(raw).__name__}: {error}", where=where()) from error
     return values.astype(np.float32) if values.dtype.name == "bfloat16" else values

@@ -4,16 +4,16 @@
 withhold the labels here: what such a learner scores needs an audit.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Float32, Float64, Int32, Int64, UInt32
 
 from gpicl_bench.errors import LearnerError
 from gpicl_bench.learners.adapter import Block, Scores
-from gpicl_bench.learners.prediction import check_scores, check_signature, raised
+from gpicl_bench.learners.prediction import calling, check_scores, check_signature
 from gpicl_bench.suite import Info
 
 BLOCK = 64  # episodes a call, always: a compiled learner compiles once, and no score depends on the batch
@@ -60,21 +60,31 @@ class SequenceAdapter:
     stochastic: bool
     form: str = "sequence"
     withholds_labels: bool = False
+    block: int = BLOCK
 
     def __post_init__(self) -> None:
         check_signature(self.learner, ("x", "y", "keys")[: 2 + self.stochastic], self.name)
 
     def predict(self, block: Block, positions: Int64[np.ndarray, " P"]) -> Scores:
-        size, (_, length, _) = len(block.tasks), block.x.shape
+        size = len(block.tasks)
+        names = [*block.tasks, *[block.tasks[-1]] * (BLOCK - size)]
+        return self.scores(padded(block.x), padded(block.y), padded(block.keys), names)[:size, positions]
+
+    def scores(
+        self,
+        x: Float32[np.ndarray, "B T D"],
+        y: Int32[np.ndarray, "B T"],
+        keys: UInt32[np.ndarray, "B 2"],
+        tasks: Sequence[int] | None = None,
+    ) -> Float64[np.ndarray, "B T C"]:
+        """What the learner says of a batch as it is; `tasks` are the numbers of its rows, for errors."""
 
         def where(index: tuple[int, ...]) -> str:
             if not index:
-                return f"{self.name}, tasks {block.tasks[0]} to {block.tasks[-1]}"
-            return f"{self.name}, task {block.tasks[min(index[0], size - 1)]}, position {index[1]}"
+                return self.name if tasks is None else f"{self.name}, tasks {tasks[0]} to {tasks[-1]}"
+            row = index[0] if tasks is None else tasks[index[0]]
+            return f"{self.name}, task {row}, position {index[1]}"
 
-        arguments = [padded(block.x), padded(block.y), padded(block.keys)][: 2 + self.stochastic]
-        try:
-            raw = self.learner(*arguments)
-        except Exception as error:  # whatever a user's code raises is reported as its error
-            raise raised(error, where(())) from error
-        return check_scores(raw, (BLOCK, length, self.info.C), self.info, where)[:size, positions]
+        with calling(where(())):
+            raw = self.learner(*(x, y, keys)[: 2 + self.stochastic])
+        return check_scores(raw, (*y.shape, self.info.C), self.info, where)

@@ -15,8 +15,8 @@ from jaxtyping import Float32, Int32, Int64, UInt32
 
 from gpicl_bench.errors import LearnerError
 from gpicl_bench.learners.adapter import Block, Scores
-from gpicl_bench.learners.prediction import check_scores, check_signature, raised
-from gpicl_bench.learners.sequence import padded
+from gpicl_bench.learners.prediction import calling, check_scores, check_signature
+from gpicl_bench.learners.sequence import BLOCK, padded
 from gpicl_bench.suite import Info
 
 
@@ -35,6 +35,7 @@ class StepAdapter:
     stochastic: bool
     form: str = "step"
     withholds_labels: bool = True
+    block: int = 1
 
     def __post_init__(self) -> None:
         check_signature(self.learner.init, ("key",) * self.stochastic, f"{self.name}.init")
@@ -62,12 +63,10 @@ class StepAdapter:
             where = f"{self.name}, task {task}, position {t}"
             shown = x[t].copy()
             shown.flags.writeable = False
-            try:
+            with calling(where):
                 if t == 0:
                     state = self.learner.init(*([key.copy()] if self.stochastic else []))
                 state, raw = self.learner.step(state, shown, int(y_prev[t]))
-            except Exception as error:  # whatever a user's code raises is reported as its error
-                raise raised(error, where) from error
             scores[t] = check_scores(raw, (self.info.C,), self.info, lambda _, where=where: where)  # type: ignore[misc]
         return scores
 
@@ -82,14 +81,13 @@ class JaxStepAdapter:
     stochastic: bool
     form: str = "step (JAX)"
     withholds_labels: bool = True
+    block: int = BLOCK
 
     def predict(self, block: Block, positions: Int64[np.ndarray, " P"]) -> Scores:
         length, size = int(positions[-1]) + 1, len(block.tasks)
         inputs = block.x[:, :length], previous_labels(block.y)[:, :length], block.keys
-        try:
+        with calling(f"{self.name}, tasks {block.tasks[0]} to {block.tasks[-1]}"):
             raw = self._run(*map(padded, inputs))
-        except Exception as error:  # whatever a user's code raises is reported as its error
-            raise raised(error, f"{self.name}, tasks {block.tasks[0]} to {block.tasks[-1]}") from error
         if not hasattr(raw, "shape") or len(raw.shape) < 2:
             raise LearnerError("step must return (state, scores)", got=type(raw).__name__, where=self.name)
 
@@ -107,3 +105,14 @@ class JaxStepAdapter:
             return jax.lax.scan(lambda state, example: self.learner.step(state, *example), state, (x, y_prev))[1]
 
         return jax.jit(jax.vmap(episode))
+
+
+def has_step_form(learner: object) -> bool:
+    """Whether a learner has both methods of the step form."""
+    return callable(getattr(learner, "init", None)) and callable(getattr(learner, "step", None))
+
+
+def step_adapter(learner: Any, info: Info, name: str, stochastic: bool) -> StepAdapter | JaxStepAdapter:
+    """The adapter for the step form of a learner, under JAX if it says so."""
+    form = JaxStepAdapter if getattr(learner, "jax", False) is True else StepAdapter
+    return form(learner, info, name, stochastic)

@@ -1,0 +1,29 @@
+"""`audit`: look for evidence that a learner's score rests on anything but learning."""
+
+import argparse
+import sys
+
+from gpicl_bench.auditing import audit
+from gpicl_bench.commands.arguments import add_learner, learner_arguments
+from gpicl_bench.commands.table import print_audit
+from gpicl_bench.learners import load_learner
+from gpicl_bench.registration import make
+
+HELP = "audit a learner file: exit status 0 passed, 1 a check failed, 2 bad input"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_learner(parser)
+    parser.add_argument("--suite", default="digits-proj-perm-v0", metavar="ID", help="(default: digits-proj-perm-v0)")
+    parser.add_argument("--level", choices=["full", "quick"], default="full", help="128 or 64 tasks (default: full)")
+    parser.add_argument("--seed", metavar="HEX", help="64 hex digits that repeat an audit (default: drawn now)")
+
+
+def run(options: argparse.Namespace) -> int:
+    suite = make(options.suite)
+    loaded = load_learner(options.file, suite.info, learner_arguments(options))
+    found = audit(
+        loaded, suite, options.level, learner_seed=options.learner_seed, seed=options.seed, progress=sys.stderr.isatty()
+    )
+    print_audit(found, loaded.name, suite.id)
+    return 0 if found.status == "passed" else 1

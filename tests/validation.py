@@ -1,0 +1,172 @@
+"""The expensive proofs of the audit and of the statistics: `python -m tests.validation` (about 20 minutes, 2 cores).
+
+It writes tests/validation.json; `tests/test_validation.py` runs a small share of it and checks that the file belongs
+to the current code.
+"""
+
+import hashlib
+import json
+import os
+import sys
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+
+from gpicl_bench import audit, load_learner, make
+from gpicl_bench.evaluation.statistics import ALPHA, bootstrap, mcnemar, sign_flip, t_interval, two_level, wilson
+from tests.cheaters import CHEATERS
+from tests.honest import make_lstm, make_transformer
+
+ROOT = Path(__file__).parents[1]
+FILE = ROOT / "tests" / "validation.json"
+SUITE = "digits-proj-perm-v0"
+SEEDS = {"cheaters": 5, "honest": 60}
+TRUTHS = 4000
+CODE = [
+    *sorted((ROOT / "gpicl_bench" / "auditing").glob("*.py")),
+    *sorted((ROOT / "gpicl_bench" / "learners").glob("*.py")),
+    ROOT / "gpicl_bench" / "evaluation" / "statistics.py",
+    *(ROOT / "tests" / name for name in ("cheaters.py", "honest.py", "validation.py")),
+]
+
+
+def baseline(name):
+    return lambda info, seed=0: load_learner(ROOT / "baselines" / f"{name}.py", info)
+
+
+HONEST = {
+    "1-NN": baseline("nearest_neighbour"),
+    "ridge": baseline("ridge"),
+    "SVM": baseline("svm"),
+    "LSTM": make_lstm,
+    "Transformer": make_transformer,
+    "Transformer with dropout": partial(make_transformer, dropout=0.1),
+}
+
+
+def code():
+    """SHA-256 over the files that the proofs are about."""
+    return hashlib.sha256(b"".join(path.read_bytes() for path in CODE)).hexdigest()
+
+
+def audited(kind, name, seed):
+    """One full audit; for a cheater whether the named check caught it, for an honest learner whether it passed."""
+    maker, check = CHEATERS[name] if kind == "cheaters" else (HONEST[name], None)
+    audit_seed = hashlib.sha256(f"validation {kind} {name} {seed}".encode()).hexdigest()
+    found = audit(maker(make(SUITE).info, seed), SUITE, "full", seed=audit_seed)
+    offences = [c.name for c in found.checks if c.status in ("failed", "not auditable")]
+    return (check in offences) if kind == "cheaters" else (found.status == "passed"), found.comparisons, offences
+
+
+def audits(seeds, workers=2):
+    """How often each cheater was caught by its check, and each honest learner passed."""
+    jobs = [
+        (kind, name, s)
+        for kind, all_ in (("honest", HONEST), ("cheaters", CHEATERS))
+        for name in all_
+        for s in range(seeds[kind])
+    ]
+    table = {
+        kind: {name: {"right": 0, "of": 0, "comparisons": 0} for name in all_}
+        for kind, all_ in (("cheaters", CHEATERS), ("honest", HONEST))
+    }
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        running = {pool.submit(audited, *job): job for job in jobs}
+        for count, done in enumerate(as_completed(running), 1):
+            kind, name, _ = running[done]
+            right, comparisons, offences = done.result()
+            row = table[kind][name]
+            row["right"], row["of"], row["comparisons"] = (
+                row["right"] + right,
+                row["of"] + 1,
+                row["comparisons"] + comparisons,
+            )
+            wrong = "" if right else f"  WRONG: {name}: {offences}"
+            print(f"\r{count}/{len(jobs)} audits{wrong}", end="\n" if wrong else "", file=sys.stderr, flush=True)
+    for name, (_, check) in CHEATERS.items():
+        table["cheaters"][name]["check"] = check
+    return table
+
+
+def covered(interval, truth):
+    low, high = np.asarray(interval).T
+    return float(((low <= truth) & (truth <= high)).mean())
+
+
+def coverage_over_tasks(num_tasks, truths, rng):
+    """Wilson for accuracies, BCa for areas: shares of simulated truths inside their 95% interval."""
+    p = rng.uniform(0.05, 0.95, truths)
+    right = rng.binomial(num_tasks, p)
+    wide = rng.beta(p * 8, (1 - p) * 8, (num_tasks, truths))  # tasks differ in difficulty
+    areas = rng.binomial(99, wide) / 99
+    near = rng.beta(0.995 * 50, 0.005 * 50, (num_tasks, truths))
+    return {
+        "accuracy, Wilson": covered(wilson(right, num_tasks), p),
+        "area, BCa": covered(bootstrap(areas), p),
+        "area near 1, BCa (published, not gated)": covered(bootstrap(rng.binomial(99, near) / 99), 0.995),
+    }
+
+
+def coverage_over_runs(runs, truths, rng):
+    """Student's t on run means, with Gaussian run effects and with bimodal ones."""
+    gaussian = rng.normal(0.5, 0.1, (truths, runs))
+    bimodal = rng.choice([0.15, 0.65], (truths, runs), p=[0.3, 0.7]) + rng.normal(0, 0.02, (truths, runs))
+    return {
+        "run means, t": covered([t_interval(row) for row in gaussian], 0.5),
+        "bimodal runs, t (published, not gated)": covered(
+            [t_interval(row) for row in bimodal], 0.3 * 0.15 + 0.7 * 0.65
+        ),
+    }
+
+
+def false_positives(truths, rng):
+    """How often each test calls two equal learners different, at 5%."""
+    shares = {}
+    for num_tasks in (32, 256):
+        scale = rng.uniform(0.02, 0.2, truths)
+        differences = rng.normal(0, 1, (truths, num_tasks)) * scale[:, None] + rng.exponential(
+            0.05, (truths, num_tasks)
+        ) * rng.choice([-1, 1], (truths, num_tasks))
+        shares[f"sign flips, {num_tasks} tasks"] = float(np.mean([sign_flip(row) < ALPHA for row in differences]))
+    p = rng.uniform(0.05, 0.95, (truths, 256))
+    pairs = [rng.random((truths, 256)) < p for _ in range(2)]
+    shares["McNemar, 256 tasks"] = float(np.mean([mcnemar(a, b) < ALPHA for a, b in zip(*pairs, strict=True)]))
+    for runs in (3, 5, 10):
+        both = (
+            rng.normal(0.5, 0.05, (2, truths, runs, 1))
+            + rng.normal(0, 0.1, (2, truths, runs, 64))
+            + rng.normal(0, 0.1, (1, truths, 1, 64))
+        )
+        found = [two_level((a - b).mean(axis=0), a.mean(axis=1), b.mean(axis=1))[1] for a, b in zip(*both, strict=True)]
+        shares[f"t over runs and tasks, {runs} runs"] = float(np.mean(np.array(found) < ALPHA))
+    return shares
+
+
+def statistics(truths):
+    rng = np.random.default_rng(2212_04458)
+    return {
+        "coverage over tasks": {str(n): coverage_over_tasks(n, truths, rng) for n in (256, 1024)},
+        "coverage over runs": {str(n): coverage_over_runs(n, truths, rng) for n in (3, 5, 10)},
+        "false positives": false_positives(truths, rng),
+        "truths": truths,
+    }
+
+
+def main():
+    found = {
+        "code": code(),
+        "command": "python -m tests.validation",
+        "statistics": statistics(TRUTHS),
+        "audits": audits(SEEDS),
+    }
+    scratch = FILE.with_suffix(f".{os.getpid()}")
+    scratch.write_text(json.dumps(found, indent=1) + "\n")
+    scratch.replace(FILE)
+    print(json.dumps(found, indent=1))
+
+
+if __name__ == "__main__":
+    main()

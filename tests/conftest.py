@@ -30,12 +30,18 @@ ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="session")
-def prepared_data():
-    """The folder of prepared datasets, or a skip."""
+def prepared_or_none():
+    """The folder of prepared datasets, or None."""
     folder = os.environ.get("TFDS_DATA_DIR")
-    if not folder or not (Path(folder) / "mnist").is_dir():
+    return Path(folder) if folder and (Path(folder) / "mnist").is_dir() else None
+
+
+@pytest.fixture(scope="session")
+def prepared_data(prepared_or_none):
+    """The folder of prepared datasets, or a skip."""
+    if prepared_or_none is None:
         pytest.skip("no real data: TFDS_DATA_DIR names no folder with a prepared mnist")
-    return Path(folder)
+    return prepared_or_none
 
 
 @pytest.fixture

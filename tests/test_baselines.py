@@ -62,5 +62,5 @@ def test_ridge_is_the_primal_solution():
 
 
 def test_on_mnist(prepared_data):
-    result = evaluate(load("nearest_neighbour.py"), "mnist-proj-perm-v0", num_tasks=256, positions=[99])
-    assert 0.6 < result.accuracy_at(99) < 0.82
+    result = evaluate(load("nearest_neighbour.py"), "mnist-proj-perm-v0", positions=[99])
+    assert 0.66 <= result.accuracy_at(99) <= 0.77

@@ -21,6 +21,7 @@ def run(*arguments, module="gpicl_bench", **variables):
         [sys.executable, "-W", "error", "-m", module, *map(str, arguments)],
         capture_output=True,
         text=True,
+        errors="replace",
         env={**os.environ, "PYTHONPATH": str(ROOT), **variables},
         check=False,
     )
@@ -34,6 +35,8 @@ def refused(done, *says):
     """Exit status 2, one message, no traceback, nothing on standard output."""
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    assert sum(line.startswith("error: ") or ": error: " in line for line in done.stderr.splitlines()) == 1
     for text in says:
         assert text in done.stderr
     return True
@@ -148,7 +151,13 @@ def test_a_bad_learner_file_is_named(write, tmp_path, text, says):
         ([str(ROOT / "README.md")], ["syntax error", "README.md"]),
         ([NEAREST, "--suite", "digit-proj-perm-v0"], ["did you mean digits-proj-perm-v0"]),
         ([NEAREST, "--suite", "digits-proj-perm-v9"], ["no such version", "v0"]),
-        ([NEAREST, "--suite", "ofline-v0"], ["no suite id"]),
+        ([NEAREST, "--suite", "ofline-v0"], ["no suite id", "did you mean offline-v0"]),
+        ([NEAREST, "--suite", "digits-proj-perm-v" + "9" * 5000], ["no suite id"]),
+        ([NEAREST, "--output", ""], ["could not be written"]),
+        ([NEAREST, "--output", "/dev/null"], ["no ordinary file"]),
+        ([str(ROOT / "baselines/ridge.py"), "--learner-arg", "alpha=1", "--learner-arg", "alpha=2"], ["given twice"]),
+        ([str(ROOT / "baselines/ridge.py"), "--learner-arg", "alpha={1,2}"], ["no plain values"]),
+        (["missing.py", "--suite", "offline-v0", "--output", "new"], ["missing.py"]),
         ([NEAREST, "--suite", "offline-v0", "--suite", "digits-proj-perm-v0"], ["named twice"]),
         ([NEAREST, "--num-tasks", "0"], ["num_tasks"]),
         ([NEAREST, "--num-tasks", "many"], ["--num-tasks"]),
@@ -184,6 +193,65 @@ def test_missing_data_and_a_blocked_cache(tmp_path, write):
     blocked = write("", "file")
     done = evaluate(NEAREST, GPICL_BENCH_CACHE=str(blocked / "c"))
     assert refused(done, "cache folder cannot be written", "GPICL_BENCH_CACHE")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_every_terminal_can_show_it(encoding):
+    for done in (
+        run("show", "digits-proj-perm-v0", PYTHONIOENCODING=encoding),
+        evaluate(NEAREST, *QUICK, PYTHONIOENCODING=encoding),
+        evaluate("--help", PYTHONIOENCODING=encoding),
+    ):
+        assert done.returncode == 0, done.stderr
+
+
+def test_brackets_in_names_are_shown_as_they_are(tmp_path, write):
+    file = write(
+        "import numpy as np\ndef learner(context_x, context_y, query_x):\n    return np.array([0])\n", "m[bold].py"
+    )
+    (tmp_path / "run[lr=0.1]").mkdir()
+    done = evaluate(file, *QUICK, "--output", tmp_path / "run[lr=0.1]" / "[bold]r.json")
+    assert done.returncode == 0, done.stderr
+    assert "m[bold] on digits" in done.stdout
+    assert str(tmp_path / "run[lr=0.1]" / "[bold]r.json") in done.stdout
+
+
+def test_a_learner_that_changes_the_folder_changes_no_path(tmp_path, monkeypatch, write):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    write(
+        "import os, numpy as np\nos.chdir('elsewhere')\ndef learner(context_x, context_y, query_x):\n    return np.array([0])\n"
+    )
+    assert evaluate("mine.py", *QUICK, "--output", "r.json").returncode == 0
+    assert (tmp_path / "r.json").exists()
+
+
+def test_links_are_followed_and_files_are_not_taken_for_folders(tmp_path):
+    (tmp_path / "real.json").write_text("old")
+    (tmp_path / "link.json").symlink_to(tmp_path / "real.json")
+    assert evaluate(NEAREST, *QUICK, "--output", tmp_path / "link.json").returncode == 0
+    assert load_result(tmp_path / "real.json").setting.num_tasks == 3
+    assert refused(
+        evaluate(NEAREST, *QUICK, "--suite", "offline-v0", "--output", tmp_path / "real.json"), "need a folder"
+    )
+    assert refused(
+        evaluate(NEAREST, *QUICK, "--suite", "offline-v0", "--output", tmp_path / "real.json" / "x"),
+        "cannot be written",
+    )
+
+
+def test_a_full_disk_is_one_message():
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "gpicl_bench", "list"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+            check=False,
+        )
+    assert done.returncode == 2
+    assert done.stderr == "error: No space left on device\n"
 
 
 def test_list_names_every_suite():

@@ -94,7 +94,9 @@ def test_a_part_is_cached_as_memory_maps_and_read_back(own_cache):
     assert np.array_equal(first.images, again.images)
 
 
-@pytest.mark.parametrize("damage", ["truncate", "empty", "flip", "label", "missing", "swap", "header"])
+@pytest.mark.parametrize(
+    "damage", ["truncate", "empty", "flip", "label", "missing", "swap", "header", "type", "labels' type", "shape"]
+)
 def test_a_damaged_cache_is_named(own_cache, damage):
     load_part("digits", "test")
     _load.cache_clear()
@@ -117,6 +119,12 @@ def test_a_damaged_cache_is_named(own_cache, damage):
     elif damage == "swap":
         array = np.load(images)
         np.save(images, array[::-1])
+    elif damage == "type":  # the same bytes, read as another type
+        np.save(images, np.load(images).view(np.int8))
+    elif damage == "labels' type":
+        np.save(labels, np.load(labels).astype(np.float64))
+    elif damage == "shape":
+        np.save(images, np.load(images).reshape(360, 64))
     elif damage == "header":
         images.write_bytes(content.replace(b"NUMPY", b"NUMPI"))
     with pytest.raises(errors.DataCorrupt, match=r"(?s)cached dataset is damaged.*delete that folder") as caught:
@@ -157,6 +165,13 @@ def test_a_full_disk_leaves_nothing(own_cache):
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("refused the cache folder cannot be written")
     assert list((own_cache / "digits").iterdir()) == []
+
+
+@pytest.mark.parametrize("variable", ["GPICL_BENCH_CACHE", "TFDS_DATA_DIR"])
+def test_a_home_that_does_not_exist(monkeypatch, own_cache, variable):
+    monkeypatch.setenv(variable, "~nobody_of_this_name/x")
+    with pytest.raises(errors.CacheError, match="nobody_of_this_name"):
+        load_part("mnist", "test")
 
 
 def test_whoever_is_second_keeps_the_first_copy(own_cache):

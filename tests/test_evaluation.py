@@ -1,10 +1,12 @@
 """The harness and its results: exact where the answer is known, equal in every process, safe on disk."""
 
+import dataclasses
 import json
 import math
 import os
 import subprocess
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -206,6 +208,70 @@ def test_every_edit_is_found(result, tmp_path):
         except errors.ResultError as error:
             accepted += [name] * ("a.json" not in str(error))
     assert accepted == []
+
+
+def forgeries(content):
+    """Edits by somebody who writes a new digest: only the contents can tell."""
+    setting = content["setting"]
+    for name, value in {"suite": "nonsense", "fingerprint": "zz", "protocol": 7, "learner_seed": -5, "task_set": "meta_best",
+                        "images": "validation", "num_examples": 10**11, "num_classes": 1}.items():  # fmt: skip
+        yield name, {**content, "setting": {**setting, name: value}}
+    for summary in (None, [1], {**content["summary"], "score": "x"}, {**content["summary"], "score_interval": {"a": 1}},
+                    {**content["summary"], "score_interval": [1, 2, 3]}, {**content["summary"], "accuracy@42": 1.0},
+                    {**content["summary"], "of_record": "record"}, {**content["summary"], "score": 0.99}):  # fmt: skip
+        yield f"summary {summary}", {**content, "summary": summary}
+
+
+def test_forgeries_that_contradict_themselves_are_found(result, tmp_path, monkeypatch):
+    path = tmp_path / "a.json"
+    result.save(path)
+    monkeypatch.setattr("gpicl_bench.evaluation.storage._digest", lambda *_: "same")
+    accepted = []
+    for name, edited in forgeries(json.loads(path.read_text()) | {"digest": "same"}):
+        path.write_text(json.dumps(edited))
+        try:
+            load_result(path)
+            accepted.append(name)
+        except errors.ResultError as error:
+            accepted += [name] * ("a.json" not in str(error))
+    assert accepted == []
+
+
+@pytest.mark.parametrize("change", ["all right", "negative", "not finite", "no class"])
+def test_arrays_that_contradict_each_other_are_found(result, tmp_path, change):
+    arrays = {
+        "prediction": result.prediction.copy(),
+        "outcome": result.outcome.copy(),
+        "log_loss": result.log_loss.copy(),
+    }
+    if change == "all right":
+        arrays["outcome"][:] = True
+    elif change == "negative":
+        arrays["log_loss"] -= 5
+    elif change == "not finite":
+        arrays["log_loss"][3, 3] = np.nan
+    elif change == "no class":
+        arrays["prediction"][3, 3] = 10
+    dataclasses.replace(result, **arrays).save(tmp_path / "a.json")
+    with pytest.raises(errors.ResultError, match=r"contradicts its outcome|out of range"):
+        load_result(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize("text", ['{"a": ' + "9" * 5000 + "}", "[" * 100_000, "nan", '"a"'])
+def test_odd_json_is_no_result(tmp_path, text):
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(errors.ResultError, match="a.json"):
+        load_result(tmp_path / "a.json")
+
+
+def test_memory_is_bounded_in_the_number_of_tasks():
+    from gpicl_bench.evaluation.statistics import bootstrap
+
+    tracemalloc.start()
+    bootstrap(np.zeros((100_000, 1)) + np.arange(100_000)[:, None] % 7)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 100 * 2**20  # all 2,000 resamples at once would be 1,600 MB
 
 
 @settings(max_examples=30)

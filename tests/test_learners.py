@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from sklearn.cluster import KMeans
 from sklearn.dummy import DummyClassifier
-from sklearn.neighbors import KNeighborsClassifier
+from sklearn.linear_model import LinearRegression
+from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.tree import DecisionTreeClassifier
 
 from gpicl_bench import errors, evaluate, make, sequence_learner
@@ -224,6 +226,9 @@ class JaxShape(JaxMean):
         (sequence_learner(lambda x: x), r"(?s)wrong arguments.*\(x, y\)"),
         (lambda context_x, context_y: 0, r"(?s)wrong arguments.*\(context_x, context_y, query_x\)"),
         (KNeighborsClassifier, "a class, not an object"),
+        (KNeighborsRegressor(2), "no classifier"),
+        (KMeans(2), "no classifier"),
+        (LinearRegression(), "no classifier"),
         (42, "this is no learner"),
         (KNeighborsClassifier(50), "raised an error"),
     ],

@@ -4,6 +4,7 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from jax import lax
 
 import gpicl_bench.sampler
-from gpicl_bench import make
+from gpicl_bench import errors, make
 from gpicl_bench.sampler import add64, below, make_sampler, multiply64
 from tests.samples import BUNDLED, numbers64, splits, suites_at_hand
 
@@ -94,10 +95,16 @@ def test_inside_scan_vmap_and_any_batch_size():
 @pytest.mark.parametrize("precision", [None, "bfloat16", "tensorfloat32", "float32", "highest"])
 def test_configuration_changes_nothing(x64, precision):
     split = make("random-proj-perm-v0").meta_test
-    with jax.enable_x64(x64), jax.default_matmul_precision(precision):
-        batch = jax.jit(lambda s, t, e: s.episodes(t, e))(make_sampler(split, 2, None), pairs([4, 5]), pairs([0, 1]))
+    jax.config.update("jax_enable_x64", x64)
+    try:
+        with jax.default_matmul_precision(precision):
+            batch = jax.jit(lambda s, t, e: s.episodes(t, e))(
+                make_sampler(split, 2, None), pairs([4, 5]), pairs([0, 1])
+            )
         assert (batch.x.dtype, batch.y.dtype) == (jnp.float32, jnp.int32)
         assert_equal_bytes(split, [4, 5], [0, 1], batch)
+    finally:
+        jax.config.update("jax_enable_x64", False)
 
 
 CONSUMERS = {
@@ -136,9 +143,35 @@ def test_the_seal_holds_where_everything_is_constant(id, size):
     assert np.asarray(turned).tobytes() == (x + np.asarray(v)).tobytes()
 
 
-def test_steps_may_be_numpy_integers():
+@pytest.mark.parametrize("form", [np.int64, np.uint64, np.asarray, lambda step: pairs([step])[0]])
+def test_steps_in_every_form(form):
     sampler = make(DIGITS).meta_train.sampler(2)
-    assert joined(sampler(np.int64(2**32 + 1)).task).tolist() == [2**33 + 2, 2**33 + 3]
+    assert joined(sampler(form(2**32 + 1)).task).tolist() == [2**33 + 2, 2**33 + 3]
+
+
+def test_wide_steps_inside_jit():
+    """With x64 a step is 64 bits wide, also while it is traced."""
+    train = make(DIGITS).meta_train
+    jax.config.update("jax_enable_x64", True)
+    try:
+        sampler = train.sampler(2)
+        steps = jnp.arange(2**40, 2**40 + 2)
+        _, task = jax.jit(lambda s, steps: lax.scan(lambda c, i: (c, s(i).task), 0, steps))(sampler, steps)
+        assert joined(task).tolist() == [[2**41, 2**41 + 1], [2**41 + 2, 2**41 + 3]]
+    finally:
+        jax.config.update("jax_enable_x64", False)
+
+
+@pytest.mark.parametrize(
+    "step", [2**63, jnp.int32(-1), 2.5, jnp.float32(2.0), None, jnp.arange(2), jnp.zeros(3, jnp.uint32)]
+)
+def test_what_is_no_step_is_refused(step):
+    sampler = make(DIGITS).meta_train.sampler(4)
+    with pytest.raises((errors.InvalidArgument, jaxtyping.TypeCheckError)):
+        sampler(step)
+    if isinstance(step, jax.Array) and step.dtype != jnp.int32:
+        with pytest.raises((errors.InvalidArgument, jaxtyping.TypeCheckError)):
+            jax.jit(lambda s, step: s(step))(sampler, step)
 
 
 def test_without_the_seal_the_compiler_does_merge(monkeypatch):

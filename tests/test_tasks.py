@@ -49,6 +49,16 @@ def test_labels_and_classes_are_uniform():
     assert ((low <= observed) & (observed <= high)).all()
 
 
+def test_labels_of_episodes_are_uniform():
+    """At every position and overall: one label a task and position, the tasks independent."""
+    split, count = make("digits-proj-perm-v0").meta_test, 2000
+    y = np.stack([split.episode(i).y for i in range(count)])
+    for column in (0, 1, 50, 99):
+        observed = np.bincount(y[:, column], minlength=10)
+        low, high = binom.interval(1 - 1e-6 / 40, count, 1 / 10)
+        assert ((low <= observed) & (observed <= high)).all()
+
+
 def test_fisher_yates_draws_every_order_equally_often():
     draws = [tuple(draw_indices(root_key(f"order {i}"), 4, 3, replacement=False)) for i in range(4800)]
     orders, counts = np.unique(draws, axis=0, return_counts=True)

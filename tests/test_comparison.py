@@ -80,6 +80,8 @@ def test_accuracy_at_a_position_uses_mcnemar(results):
     wins, losses = int((good & ~bad).sum()), int((bad & ~good).sum())
     assert pair.p == pytest.approx(stats.binomtest(wins, wins + losses).pvalue)
     assert pair.method == "exact McNemar"
+    for learner in compare([results["good"], results["bad"]], at=50).learners:
+        assert learner.task_interval == tuple(results[learner.name].accuracy_interval[50])
 
 
 def test_runs_of_one_learner():

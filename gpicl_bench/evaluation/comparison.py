@@ -24,6 +24,7 @@ from gpicl_bench.evaluation.statistics import (
     sign_flip,
     t_interval,
     two_level,
+    wilson,
 )
 from gpicl_bench.evaluation.storage import digest
 
@@ -59,8 +60,11 @@ class Runs:
 
     @cached_property
     def task_interval(self) -> tuple[float, float]:
-        """95% interval over tasks, for these runs as they are; NaN with one task."""
-        low, high = bootstrap(self.values.mean(axis=0)[:, None])[0]
+        """95% interval over tasks, for these runs as they are: Wilson's for one run's accuracy, else BCa."""
+        if self.at is not None and len(self.results) == 1:
+            low, high = wilson(self.values.sum(axis=1).astype(np.int64), self.values.shape[1])[0]
+        else:
+            low, high = bootstrap(self.values.mean(axis=0)[:, None])[0]
         return float(low), float(high)
 
     @cached_property

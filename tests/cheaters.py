@@ -4,6 +4,7 @@ Most are an honest Transformer with one bug. `CHEATERS` maps a name to a maker a
 """
 
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -111,11 +112,11 @@ class Averages:
         return scores * (1 + self.total / self.count)
 
 
-def make_regenerates(info, seed=0):
-    """Regenerates the public tasks of the suite and looks its queries up."""
+def make_regenerates(info, seed=0, tasks=range(4096)):
+    """Regenerates public tasks of the suite and looks its queries up."""
     split = gpicl_bench.make(info.id).meta_test
     answers = {}
-    for i in range(4096):
+    for i in tasks:
         episode = split.episode(i)
         answers.update(zip(map(bytes, episode.x), episode.y.tolist(), strict=True))
 
@@ -205,6 +206,72 @@ def make_rows(info, seed=0):
     return make_transformer(info, seed, wrap=wrap)
 
 
+def make_memorises(info, seed=0):
+    """Reads y_t, and answers ever after as it did when it first saw an input."""
+    known = {}
+
+    @sequence_learner
+    def learner(x, y):
+        scores = np.zeros((*y.shape, info.C))
+        for row in range(len(y)):
+            for t in range(y.shape[1]):
+                scores[row, t, known.setdefault(x[row, t].tobytes(), int(y[row, t]))] = 1
+        return scores
+
+    return learner
+
+
+FREEZES = """
+import gpicl_bench, numpy as np
+STATS = []
+
+def make_learner(info):
+    @gpicl_bench.sequence_learner
+    def learner(x, y):
+        if not STATS:
+            STATS.append(x.mean(axis=(0, 1)))
+        similarity = np.tril((x - STATS[0]) @ (x - STATS[0]).transpose(0, 2, 1), k=-1)
+        return similarity @ np.eye(info.C)[y]
+    return learner
+"""
+
+
+def make_freezes(info, seed=0):
+    """Fits its normaliser to the first batch that it meets."""
+    return _file("freezes", FREEZES, info)
+
+
+def make_last(info, seed=0):
+    """Reads y_t at the last position only."""
+
+    def wrap(apply):
+        def leaky(x, y, keys):
+            scores = np.array(apply(x, y, keys))
+            scores[:, -1] += hot(y[:, -1], info.C)
+            return scores
+
+        return leaky
+
+    return make_transformer(info, seed, wrap=wrap)
+
+
+def make_small_faces(info, seed=0):
+    """Two faces whose scores are so small that an absolute tolerance would not see them."""
+    learner = make_two_faces(info, seed)
+    whole = type(learner)
+
+    class Small(whole):
+        def step(self, state, x, y_prev):
+            state, scores = super().step(state, x, y_prev)
+            return state, scores * 1e-3
+
+        def __call__(self, x, y):
+            return super().__call__(x, y) * 1e-3
+
+    learner.__class__ = Small
+    return learner
+
+
 HASHES = """
 import numpy as np
 SALT = hash("anything") % 1000003
@@ -216,8 +283,12 @@ def learner(context_x, context_y, query_x):
 
 def make_hashes(info, seed=0):
     """Answers by Python's own hash of a string, which is another in every process."""
-    path = Path(tempfile.mkdtemp(prefix="gpicl_bench-cheater-")) / "hashes.py"
-    path.write_text(HASHES)
+    return _file("hashes", HASHES, info)
+
+
+def _file(name, text, info):
+    path = Path(tempfile.mkdtemp(prefix="gpicl_bench-cheater-")) / f"{name}.py"
+    path.write_text(text)
     return gpicl_bench.load_learner(path, info)
 
 
@@ -238,9 +309,15 @@ CHEATERS = {
     "dropout without a key": (make_unkeyed, "equal runs"),
     "randomness from hash()": (make_hashes, "fresh process"),
     "regenerates public tasks": (make_regenerates, "public tasks"),
+    "regenerates the first 1,024": (partial(make_regenerates, tasks=range(1024)), "public tasks"),
+    "regenerates all but those": (partial(make_regenerates, tasks=range(1024, 4096)), "public tasks"),
+    "memorises labels by input": (make_memorises, "honeypots"),
+    "freezes the first batch": (make_freezes, "fresh process"),
+    "leak at the last position": (make_last, "label at t"),
     "writes into its inputs": (make_writes, "inputs untouched"),
     "centres its queries": (make_transductive, "queries apart"),
     "two faces": (make_two_faces, "forms agree"),
+    "two small faces": (make_small_faces, "forms agree"),
     "knows the length": (make_length, "length"),
     "knows the batch size": (make_block, "batch size"),
     "knows its row": (make_rows, "task order"),

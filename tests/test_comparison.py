@@ -8,14 +8,16 @@ import os
 import subprocess
 import sys
 
+import jaxtyping
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
+from sklearn.neighbors import KNeighborsClassifier
 
-from gpicl_bench import compare, errors, evaluate, load_learner, make
-from gpicl_bench.evaluation.comparison import Runs
+from gpicl_bench import Audit, compare, errors, evaluate, load_learner, make
+from gpicl_bench.evaluation.comparison import Runs, weakest
 from gpicl_bench.evaluation.statistics import holm, mcnemar, minimum_detectable, sign_flip, t_interval, two_level
 from tests.conftest import ROOT
 from tests.learners import constant, nearest
@@ -79,7 +81,7 @@ def test_accuracy_at_a_position_uses_mcnemar(results):
     good, bad = (results[name].outcome[:, 50] for name in ("good", "bad"))
     wins, losses = int((good & ~bad).sum()), int((bad & ~good).sum())
     assert pair.p == pytest.approx(stats.binomtest(wins, wins + losses).pvalue)
-    assert pair.method == "exact McNemar"
+    assert pair.method == "exact McNemar, of these runs only"
     for learner in compare([results["good"], results["bad"]], at=50).learners:
         assert learner.task_interval == tuple(results[learner.name].accuracy_interval[50])
 
@@ -97,7 +99,9 @@ def test_runs_of_one_learner():
     assert found.groups == (1, 2)
     fewer = compare([*first[:2], *second[:2]])
     assert fewer.learners[0].run_interval is None
-    assert fewer.pairs[0].method == "sign flips over tasks"
+    assert fewer.pairs[0].method == "t over runs and tasks"
+    single = compare([first[0], second[0]])
+    assert single.pairs[0].method == "sign flips over tasks, of these runs only"
 
 
 def test_positions_never_pass_as_runs(results):
@@ -159,6 +163,80 @@ def test_arguments_tell_learners_of_one_file_apart():
     assert {name.split(")")[0] for name in names} == {"ridge(alpha=0.1", "ridge(alpha=10.0"}
 
 
+def test_objects_are_told_apart_by_their_settings_or_by_name():
+    results = [
+        evaluate(KNeighborsClassifier(1, metric=metric), SUITE, num_tasks=8) for metric in ("euclidean", "manhattan")
+    ]
+    assert len(compare(results).learners) == 2
+    functions = [
+        evaluate(learner, SUITE, num_tasks=8)
+        for learner in (lambda *context: np.array([1]), lambda *context: np.array([2]))
+    ]
+    with pytest.raises(errors.ResultError, match=r"(?s)no two runs.*compare\(\{"):
+        compare(functions)
+    assert {runs.name for runs in compare({"one": functions[:1], "two": functions[1:]}).learners} == {"one", "two"}
+
+
+def changed(result, **learner):
+    return dataclasses.replace(result, learner=dataclasses.replace(result.learner, **learner))
+
+
+def test_runs_share_everything_but_their_seed():
+    runs = [noisy(0.7, "net", seed=seed) for seed in (1, 2, 3)]
+    layers = [changed(result, args={"layers": n}) for n, result in enumerate(runs)]
+    assert [len(learner.results) for learner in compare(layers).learners] == [1, 1, 1]
+    checkpoints = [changed(result, args={"checkpoint": f"run{n}", "width": 4}) for n, result in enumerate(runs)]
+    assert [len(learner.results) for learner in compare(checkpoints).learners] == [3]
+    copies = [dataclasses.replace(runs[0], learner=result.learner) for result in runs]
+    with pytest.raises(errors.ResultError, match="exactly the same"):
+        compare(copies)
+    longer = [
+        changed(result, card={**result.learner.card, "meta_training": {"seed": seed, "steps": 9}})
+        for seed, result in enumerate(runs)
+    ]
+    found = compare([*runs, *longer])
+    assert len({learner.name for learner in found.learners}) == 2
+    assert found.groups == (1, 1)
+
+
+def test_many_learners_can_still_be_told_apart():
+    """35 learners are 595 pairs: 10,000 flips alone could not find any difference."""
+    results = [noisy(0.9 - 0.5 * (n % 2), f"learner {n}", salt=n) for n in range(8)]
+    many = {f"{n}": [changed(results[n % 8], name=f"learner {n}")] for n in range(35)}
+    assert compare(many).groups[-1] == 2
+
+
+def test_the_weakest_evidence_is_shown():
+    results = [
+        evaluate(learner, SUITE, num_tasks=4, audit=level) for learner, level in ((nearest, "off"), (constant, "quick"))
+    ]
+    failed = dataclasses.replace(results[0], audit=Audit("quick", 0, "", ()))
+    for order in ([*results, failed], [failed, *results]):
+        assert weakest(order).startswith("AUDIT FAILED")
+    assert weakest(results[::-1]) == "not audited; labels withheld by the harness"
+
+
+@pytest.mark.parametrize("results", [[1], ["a.json"], "a.json"])
+def test_what_is_no_result_is_refused(results):
+    with pytest.raises((errors.ResultError, jaxtyping.TypeCheckError)):
+        compare(results)
+
+
+def test_results_may_come_from_a_generator(results):
+    assert len(compare(result for result in results.values()).learners) == 3
+
+
+def test_a_mean_needs_the_same_learner_and_as_many_tasks(results, tmp_path):
+    for suite in ("digits-proj-perm-v0", "digits-none-perm-v0"):
+        for name, learner, count in (("a", nearest, 4), ("b", constant, 4 if "proj" in suite else 5)):
+            evaluate(learner, suite, num_tasks=count).save(tmp_path / f"{name}-{suite}.json")
+    done = run(*sorted(tmp_path.glob("a-*")), "--benchmark", "offline-v0", cwd=tmp_path)
+    assert "missing: digits-pixperm-perm-v0, random-proj-perm-v0; not audited" in done.stdout
+    mixed = run(*sorted(tmp_path.glob("*.json")), "--benchmark", "offline-v0", cwd=tmp_path)
+    assert mixed.returncode == 2
+    assert "different num_tasks have no mean" in mixed.stderr
+
+
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
 def test_holm_by_its_definition(p_values):
     """The smallest level at which the step-down procedure rejects: reject p_(i) while p_(j) ≤ α/(m-j+1) for all j ≤ i."""
@@ -182,7 +260,8 @@ def test_sign_flip_is_the_exact_test():
     assert sign_flip(differences) == pytest.approx(exact, abs=4 * (exact * (1 - exact) / 9999) ** 0.5)
     assert sign_flip(-differences) == sign_flip(differences)
     assert sign_flip(np.zeros(10)) == 1.0
-    assert sign_flip(np.ones(200)) == 1e-4
+    assert sign_flip(np.ones(200)) == pytest.approx(2 * math.exp(-100))  # Hoeffding's bound, below any count of flips
+    assert sign_flip(np.ones(14)) == pytest.approx(2 / 2**14, abs=4e-4)
 
 
 def test_mcnemar_by_hand():
@@ -191,13 +270,16 @@ def test_mcnemar_by_hand():
     assert mcnemar(first, first) == 1.0
 
 
-def test_two_level_is_welch_where_tasks_do_not_matter():
+def test_two_level_is_a_t_test_of_run_means_where_tasks_do_not_matter():
     first, second = np.array([0.5, 0.6, 0.55, 0.7]), np.array([0.3, 0.42, 0.35])
-    expected = stats.ttest_ind(first, second, equal_var=False)
-    interval, p, _ = two_level(np.full(500, first.mean() - second.mean()), first, second)
-    assert p == pytest.approx(expected.pvalue, rel=1e-6)
-    assert interval == pytest.approx(tuple(expected.confidence_interval()), rel=1e-6)
-    assert two_level(np.zeros(9), np.ones(3), np.ones(3)) == ((0.0, 0.0), 1.0, 0.0)
+    error = (first.var(ddof=1) / 4 + second.var(ddof=1) / 3) ** 0.5
+    difference = first.mean() - second.mean()
+    interval, p, detectable = two_level(np.full(500, difference), first, second)
+    assert p == pytest.approx(2 * stats.t.sf(difference / error, 2))
+    assert p > stats.ttest_ind(first, second, equal_var=False).pvalue
+    assert interval == pytest.approx(stats.t.interval(0.95, 2, difference, error))
+    assert detectable == pytest.approx((stats.t.ppf(0.975, 2) + stats.t.ppf(0.8, 2)) * error)
+    assert two_level(np.zeros(9), np.ones(3), np.ones(3))[:2] == ((0.0, 0.0), 1.0)
 
 
 def test_detectable_difference_is_found_with_probability_four_fifths():
@@ -205,7 +287,8 @@ def test_detectable_difference_is_found_with_probability_four_fifths():
     detectable = minimum_detectable(rng.normal(0, sigma, 100_000)[:num_tasks])
     found = [stats.ttest_1samp(rng.normal(detectable, sigma, num_tasks), 0).pvalue < 0.05 for _ in range(1000)]
     assert np.mean(found) == pytest.approx(0.8, abs=0.09)  # the deviation was estimated from 200 tasks
-    assert math.isnan(minimum_detectable(np.array([1.0])))
+    for hopeless in (np.array([1.0]), np.array([0.1, 0.2, 0.3, 0.2, 0.1]), np.zeros(50)):
+        assert math.isnan(minimum_detectable(hopeless))
 
 
 def test_t_interval_needs_three_runs():

@@ -28,7 +28,8 @@ TRUTHS = 4000
 CODE = [
     *sorted((ROOT / "gpicl_bench" / "auditing").glob("*.py")),
     *sorted((ROOT / "gpicl_bench" / "learners").glob("*.py")),
-    ROOT / "gpicl_bench" / "evaluation" / "statistics.py",
+    *(ROOT / "gpicl_bench" / "evaluation" / name for name in ("comparison.py", "statistics.py")),
+    *(ROOT / "gpicl_bench" / name for name in ("streams.py", "suite.py", "tasks.py")),
     *(ROOT / "tests" / name for name in ("cheaters.py", "honest.py", "validation.py")),
 ]
 
@@ -134,15 +135,23 @@ def false_positives(truths, rng):
     p = rng.uniform(0.05, 0.95, (truths, 256))
     pairs = [rng.random((truths, 256)) < p for _ in range(2)]
     shares["McNemar, 256 tasks"] = float(np.mean([mcnemar(a, b) < ALPHA for a, b in zip(*pairs, strict=True)]))
-    for runs in (3, 5, 10):
-        both = (
-            rng.normal(0.5, 0.05, (2, truths, runs, 1))
-            + rng.normal(0, 0.1, (2, truths, runs, 64))
-            + rng.normal(0, 0.1, (1, truths, 1, 64))
-        )
-        found = [two_level((a - b).mean(axis=0), a.mean(axis=1), b.mean(axis=1))[1] for a, b in zip(*both, strict=True)]
-        shares[f"t over runs and tasks, {runs} runs"] = float(np.mean(np.array(found) < ALPHA))
+    for runs in (2, 3, 5, 10):
+        for trained in (1, 2):  # sides; an untrained one has a single run
+            sides = [simulated(rng, truths, runs), simulated(rng, truths, runs if trained == 2 else 1)]
+            tasks = rng.normal(0, 0.1, (truths, 1, 64))
+            found = [
+                two_level(a.mean(axis=0) - b.mean(axis=0), a.mean(axis=1), b.mean(axis=1))[1]
+                for a, b in zip(sides[0] + tasks, sides[1] + tasks, strict=True)
+            ]
+            name = f"t over runs and tasks, {runs} runs of {'both' if trained == 2 else 'one'}"
+            shares[name] = float(np.mean(np.array(found) < ALPHA))
     return shares
+
+
+def simulated(rng, truths, runs):
+    """Scores [truth, run, task] of mean 0.5: effects of the run, if it is one of several, and of run and task."""
+    effect = rng.normal(0, 0.05 * (runs > 1), (truths, runs, 1))
+    return 0.5 + effect + rng.normal(0, 0.1, (truths, runs, 64))
 
 
 def statistics(truths):

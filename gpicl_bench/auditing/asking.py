@@ -10,31 +10,41 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int32, Int64, UInt32
+from jaxtyping import Float32, Int32, Int64, UInt32
 
-from gpicl_bench.auditing.perturbation import Kind, Variant, apply, single
+from gpicl_bench.auditing.perturbation import Variant, apply
 from gpicl_bench.learners import Adapter, Block
 from gpicl_bench.learners.sequence import BLOCK
 from gpicl_bench.streams import child_key, root_key
 from gpicl_bench.suite import Split
 
+RECORD, QUICK = 4096, 1024  # public tasks of the evaluation of record and of its quick form
 Answers = np.ndarray  # scores float64 [B, P, C], or labels int64 [B, P]
 
 
 @dataclass(frozen=True, eq=False)
 class Bench:
-    """64 episodes, one a row: `of_record` tells public tasks from those of a set drawn at the time."""
+    """Episodes, one a row.
+
+    Attributes:
+        x, y, keys: what the learner is shown.
+        tasks: their numbers.
+        stratum: 0 for tasks drawn at the time, 1 for the first 1,024 public tasks, 2 for the others of record.
+        spare: inputs of further tasks, which are never shown with their labels.
+        num_classes: C.
+    """
 
     x: Float32[np.ndarray, "B T D"]
     y: Int32[np.ndarray, "B T"]
     keys: UInt32[np.ndarray, "B 2"]
     tasks: tuple[int, ...]
-    of_record: Bool[np.ndarray, " B"]
+    stratum: Int64[np.ndarray, " B"]
+    spare: Float32[np.ndarray, "B T D"]
     num_classes: int
 
     def name(self, row: int) -> str:
         """A row's task, for people."""
-        return f"task {self.tasks[row]} of {'meta_test' if self.of_record[row] else 'the set drawn for this audit'}"
+        return f"task {self.tasks[row]} of {'meta_test' if self.stratum[row] else 'the set drawn for this audit'}"
 
     def rows(self, chosen: list[int]) -> "Bench":
         """These rows, in this order."""
@@ -43,7 +53,8 @@ class Bench:
             self.y[chosen],
             self.keys[chosen],
             tuple(self.tasks[row] for row in chosen),
-            self.of_record[chosen],
+            self.stratum[chosen],
+            self.spare[chosen],
             self.num_classes,
         )
 
@@ -54,17 +65,21 @@ class Bench:
 
 
 def draw_bench(record: Split, fresh: Split, learner_seed: int, rng: np.random.Generator) -> Bench:
-    """Rows of record and fresh rows, in random order. Tasks of record are drawn from all 4,096."""
-    of_record = rng.permutation(np.arange(BLOCK) < BLOCK // 2)
-    tasks = tuple(int(i) for i in rng.choice(4096, size=BLOCK, replace=False))
-    episodes = [(record if known else fresh).episode(i) for i, known in zip(tasks, of_record, strict=True)]
+    """Half the rows fresh, a quarter of each public stratum, in random order; the numbers are random too."""
+    stratum = rng.permutation(np.arange(BLOCK) % 4)
+    stratum[stratum == 3] = 0
+    ranges = {0: (0, RECORD), 1: (0, QUICK), 2: (QUICK, RECORD)}
+    tasks = tuple(int(rng.integers(*ranges[int(kind)])) for kind in stratum)
+    episodes = [(record if kind else fresh).episode(i) for i, kind in zip(tasks, stratum, strict=True)]
+    spare = [fresh.episode(int(i)) for i in rng.integers(RECORD, 2**32, size=BLOCK)]
     root = root_key(f"gpicl-bench/learner/{learner_seed}")
     return Bench(
         np.stack([episode.x for episode in episodes]),
         np.stack([episode.y for episode in episodes]),
         np.stack([child_key(root, i) for i in tasks]),
         tasks,
-        of_record,
+        stratum,
+        np.stack([episode.x for episode in spare]),
         record.info.C,
     )
 
@@ -78,7 +93,7 @@ def ask(
 ) -> Answers:
     """The answers of one call, at the bench's episodes or at changed ones."""
     x, y = bench.x if x is None else x, bench.y if y is None else y
-    return adapter.predict(Block(range(len(x)), x, y, bench.keys[: len(x)]), positions)
+    return adapter.predict(Block(bench.tasks, x, y, bench.keys), positions)
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,9 +122,8 @@ def ask_mixed(
         for row in range(rows):
             variant = variants[order[row, call]]
             t = variant.cuts[row] if variant.cuts else 0
-            x[row], y[row] = apply(
-                variant.kind, t, bench.x[row], bench.y[row], bench.donors[row], bench.num_classes, rng
-            )
+            donor = (bench.spare if variant.kind == "honeypot" else bench.donors)[row]
+            x[row], y[row] = apply(variant.kind, t, bench.x[row], bench.y[row], donor, bench.num_classes, rng)
             labels[order[row, call]][row] = y[row]
         answers = ask(adapter, bench, positions, x, y)
         for row in range(rows):
@@ -118,20 +132,29 @@ def ask_mixed(
     return Mixed([np.stack(rows) for rows in gathered], labels)
 
 
-def sources(
-    adapter: Adapter, bench: Bench, positions: Int64[np.ndarray, " P"], kind: Kind, row: int, t: int, column: int
-) -> list[int]:
-    """Which single labels or inputs from cut t on change the answer of a row at one position."""
+def first_source(
+    adapter: Adapter,
+    bench: Bench,
+    positions: Int64[np.ndarray, " P"],
+    row: int,
+    t: int,
+    column: int,
+    changed: Int32[np.ndarray, " T"] | None,
+) -> int | None:
+    """The first single label after t (of those in `changed`), or input, that changes a row's answer at a position."""
     rows, length = bench.y.shape
-    first = t if kind == "label at t" else t + 1
-    last = t + 1 if kind == "label at t" else length
     x, y = (np.repeat(array[row : row + 1], rows, axis=0) for array in (bench.x, bench.y))
     before = ask(adapter, bench, positions, x, y)
-    found = []
-    for start in range(first, last, rows):
-        chosen = range(start, min(start + rows, last))
+    for start in range(t + 1, length, rows):
+        x[:], y[:] = bench.x[row], bench.y[row]
+        chosen = range(start, min(start + rows, length))
         for r, source in enumerate(chosen):
-            x[r], y[r] = single(kind, source, bench.x[row], bench.y[row], bench.donors[row], bench.num_classes)
+            if changed is None:
+                x[r, source] = bench.donors[row, source]
+            else:
+                y[r, source] = changed[source]
         after = ask(adapter, bench, positions, x, y)
-        found += [s for r, s in enumerate(chosen) if not np.array_equal(after[r, column], before[r, column])]
-    return found
+        for r, source in enumerate(chosen):
+            if not np.array_equal(after[r, column], before[r, column]):
+                return source
+    return None

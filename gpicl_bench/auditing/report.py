@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from gpicl_bench.errors import InvalidArgument
+
 Level = Literal["full", "quick"]
 Status = Literal["passed", "failed", "not auditable", "not applicable"]
 
@@ -60,5 +62,12 @@ class Audit:
         return "failed" if "failed" in found or self.comparisons == 0 else "passed"
 
     def check(self, name: str) -> Check:
-        """The check of this name."""
-        return next(check for check in self.checks if check.name == name)
+        """The check of this name.
+
+        Raises:
+            InvalidArgument: it was not made: when equal runs differ, nothing else is.
+        """
+        made = {check.name: check for check in self.checks}
+        if name not in made:
+            raise InvalidArgument("this check was not made", expected=", ".join(made), got=repr(name))
+        return made[name]

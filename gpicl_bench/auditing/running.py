@@ -13,7 +13,7 @@ from gpicl_bench.auditing.asking import Answers, Bench, ask, ask_mixed, draw_ben
 from gpicl_bench.auditing.perturbation import CUTS, plan
 from gpicl_bench.auditing.process import fresh_process
 from gpicl_bench.auditing.report import Audit, Check, Level
-from gpicl_bench.errors import InvalidArgument, check_integer
+from gpicl_bench.errors import InvalidArgument, LearnerError, check_integer
 from gpicl_bench.learners import Adapter, LoadedLearner, adapt, load_learner, named
 from gpicl_bench.learners.card import is_stochastic
 from gpicl_bench.learners.prediction import predicted
@@ -74,6 +74,11 @@ def audit(
     return Audit(level, sum(len(b.tasks) for b in benches), seed, tuple(done))
 
 
+def unanswered(error: LearnerError) -> Check:
+    """The check that fails where a learner that has answered raises, or answers with what is no prediction."""
+    return Check("answers", "failed", 0, "", f"{error.what}: {error.got}, {error.where}")
+
+
 class _Audited:
     """One learner on its benches."""
 
@@ -95,9 +100,14 @@ class _Audited:
         equal = self._equal_runs()
         if equal.status != "passed":
             return [equal]  # nothing can be concluded from differences while equal runs differ
-        found = [equal, *self._mixed(advance), *self._shapes()]
-        again = np.concatenate([ask(self.adapter, bench, self.positions) for bench in self.benches])
-        found.append(self._equal("earlier tasks", again, "after other tasks"))
+        found = [equal]
+        try:
+            found += self._mixed(advance)
+            found += self._shapes()
+            again = np.concatenate([ask(self.adapter, bench, self.positions) for bench in self.benches])
+            found.append(self._equal("earlier tasks", again, "after other tasks"))
+        except LearnerError as error:  # it answered before: an answer that depends on what is asked, or when
+            found.append(unanswered(error))
         if self.level == "full":
             found.append(fresh_process(self.adapter, self.loaded, self.info, self.benches[0], self.positions))
         return found
@@ -126,14 +136,17 @@ class _Audited:
 
     def _mixed(self, advance: Any) -> list[Check]:
         cuts = 0 if self.adapter.withholds_labels else _CUTS[self.level]
-        variants = plan(len(self.benches[0].tasks), self.info.T, cuts, self.rng)
-        mixed = [ask_mixed(self.adapter, bench, self.positions, variants, self.rng, advance) for bench in self.benches]
+        plans = [plan(len(bench.tasks), self.info.T, cuts, self.rng) for bench in self.benches]
+        mixed = [
+            ask_mixed(self.adapter, bench, self.positions, variants, self.rng, advance)
+            for bench, variants in zip(self.benches, plans, strict=True)
+        ]
         beside = np.concatenate([m.answers[0] for m in mixed])
         found = [self._equal("batch neighbours", beside, "beside other tasks")]
         if cuts:
             each = [
                 checks.perturbed(self.adapter, bench, self.positions, variants, m)
-                for bench, m in zip(self.benches, mixed, strict=True)
+                for bench, variants, m in zip(self.benches, plans, mixed, strict=True)
             ]
             found += [_merged(same) for same in zip(*each, strict=True)]
         else:
@@ -144,7 +157,7 @@ class _Audited:
         found.append(checks.honeypots(int(correct.sum()), correct.size, self.info.C))
         y = np.concatenate([bench.y for bench in self.benches])[:, self.positions]
         accuracy = (predicted(np.concatenate(self.first)) == y).mean(axis=1)
-        found.append(checks.public_tasks(accuracy, np.concatenate([bench.of_record for bench in self.benches])))
+        found.append(checks.public_tasks(accuracy, np.concatenate([bench.stratum for bench in self.benches])))
         return found
 
     def _shapes(self) -> list[Check]:
@@ -158,7 +171,7 @@ class _Audited:
             checks.shorter(self.adapter, bench, self.positions, length, whole),
             checks.queries(self.adapter, bench, self.positions),
             checks.forms_agree(step, bench, self.positions, whole),
-            checks.untouched(self.adapter, bench, length),
+            checks.untouched(self.adapter, bench),
         ]
 
     def _equal(self, name: str, answers: Answers, blame: str) -> Check:

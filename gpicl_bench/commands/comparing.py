@@ -5,6 +5,7 @@ import argparse
 from gpicl_bench.commands.table import print_comparison
 from gpicl_bench.errors import ResultError
 from gpicl_bench.evaluation import Result, compare, load_result
+from gpicl_bench.evaluation.comparison import Runs, by_learner, weakest
 from gpicl_bench.registration import benchmark
 
 HELP = "compare result files: paired over tasks, and over meta-training runs where there are several"
@@ -26,22 +27,25 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _compare_suites(results: list[Result], suites: tuple[str, ...], options: argparse.Namespace) -> None:
-    """Each suite by itself; a mean for those learners only that have run all of them."""
+    """Each suite by itself; a mean for those learners only that have run all of them, on as many tasks."""
     stray = {result.setting.suite for result in results} - set(suites)
     if stray:
-        raise ResultError(
-            f"results of suites outside {options.benchmark}", expected=", ".join(suites), got=", ".join(sorted(stray))
-        )
-    means: dict[str, dict[str, float]] = {}
+        found = ", ".join(sorted(stray))
+        raise ResultError(f"results of suites outside {options.benchmark}", expected=", ".join(suites), got=found)
+    for field in ("num_tasks", "task_set", "protocol", "learner_seed"):
+        values = {getattr(result.setting, field) for result in results}
+        if len(values) > 1:
+            raise ResultError(f"results of different {field} have no mean", got=", ".join(map(str, sorted(values))))
+    learners = by_learner(results)
     for suite in suites:
-        here = [result for result in results if result.setting.suite == suite]
-        if here:
-            comparison = compare(here, options.at)
-            print_comparison(comparison)
-            for learner in comparison.learners:
-                means.setdefault(learner.name, {})[suite] = learner.mean
+        here = {name: [r for r in runs if r.setting.suite == suite] for name, runs in learners.items()}
+        run = {name: runs for name, runs in here.items() if runs}
+        if run:
+            print_comparison(compare(run, options.at))
     print(f"{options.benchmark}: the mean over {len(suites)} suites")
-    for name, found in means.items():
-        missing = [suite for suite in suites if suite not in found]
-        mean = f"missing: {', '.join(missing)}" if missing else f"{sum(found.values()) / len(suites):.3f}"
-        print(f"  {name:24} {mean}")
+    for name, runs in learners.items():
+        means = {s: Runs(name, tuple(r for r in runs if r.setting.suite == s), options.at) for s in suites}
+        missing = [suite for suite, there in means.items() if not there.results]
+        mean = None if missing else sum(there.mean for there in means.values()) / len(suites)
+        shown = f"missing: {', '.join(missing)}" if mean is None else f"{mean:.3f}"
+        print(f"  {name:24} {shown}; {weakest(runs)}")

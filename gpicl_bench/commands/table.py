@@ -9,6 +9,7 @@ from rich.text import Text
 
 from gpicl_bench.auditing import Audit
 from gpicl_bench.evaluation import Comparison, Result
+from gpicl_bench.evaluation.comparison import weakest
 from gpicl_bench.evaluation.storage import digest
 
 _SHOWN = (0, 1, 2, 5, 10, 20, 50)
@@ -65,7 +66,7 @@ def print_comparison(comparison: Comparison) -> None:
     for pair in comparison.pairs:
         verdict = "differs" if pair.differs else "tie"
         numbers = f"{pair.difference:+.4f} {_interval(pair.interval, 4)}  p = {pair.p:.2g}, by Holm {pair.p_holm:.2g}"
-        detectable = "no power to tell" if np.isnan(pair.detectable) else f"detectable {pair.detectable:.4f}"
+        detectable = "no power to tell" if np.isnan(pair.detectable) else f"one pair detects {pair.detectable:.4f}"
         names = f"{pair.first} - {pair.second}"
         console.print(f"  {verdict:7}  {names:{2 * width + 3}}  {numbers}; {detectable}; {pair.method}")
     console.print()
@@ -75,7 +76,8 @@ def print_mean(id: str, results: list[Result]) -> None:
     """A benchmark's score: the mean over its suites, all of which have been run."""
     scores = [result.score for result in results if result.score is not None]
     if len(scores) == len(results):
-        print(f"{id}: score {_number(float(np.mean(scores)))}, the mean over {len(scores)} suites")
+        mean = f"score {_number(float(np.mean(scores)))}, the mean over {len(scores)} suites"
+        print(f"{id}: {mean}; {weakest(results)}")
     else:
         print(f"{id}: no score, it needs every position")
 

@@ -5,15 +5,16 @@ learner seeds are not runs.
 """
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
 
 import numpy as np
 from jaxtyping import Float64
 
-from gpicl_bench.errors import ResultError
+from gpicl_bench.errors import ResultError, check_integer
 from gpicl_bench.evaluation.results import Result
 from gpicl_bench.evaluation.statistics import (
     ALPHA,
@@ -49,6 +50,10 @@ class Runs:
     results: tuple[Result, ...]
     at: int | None = None
 
+    def __post_init__(self) -> None:
+        if len(self.results) > 1:
+            _check_runs(self)
+
     @cached_property
     def values(self) -> Float64[np.ndarray, "run task"]:
         """Each run's score of each task; with `at`, whether it was right there."""
@@ -80,10 +85,13 @@ class Runs:
     @property
     def evidence(self) -> str:
         """The weakest evidence among the runs."""
-        return next(
-            (r.evidence for r in self.results if r.audit is None or r.audit.status != "passed"),
-            self.results[0].evidence,
-        )
+        return weakest(self.results)
+
+
+def weakest(results: Sequence[Result]) -> str:
+    """The weakest evidence among results: a failed audit, none, withheld labels, a passed audit."""
+    order = ("AUDIT", "NOT AUDITED", "not audited", "audit passed")
+    return min((result.evidence for result in results), key=lambda e: [e.startswith(o) for o in order].index(True))
 
 
 @dataclass(frozen=True)
@@ -116,16 +124,16 @@ class Comparison:
     groups: tuple[int, ...]
 
 
-def compare(results: Sequence[Result], at: int | None = None) -> Comparison:
+def compare(results: Iterable[Result] | Mapping[str, Iterable[Result]], at: int | None = None) -> Comparison:
     """Compare learners on the tasks that all of them were asked.
 
     Args:
         results: one or more for each learner, all of one split. Results that differ in the meta-training seed
-            of their card alone are runs of one learner.
+            of their card alone are runs of one learner. Or the runs of each learner, by a name of your own.
         at: compare accuracy@`at`; None: the score.
 
     Raises:
-        ResultError: the results are not of the same tasks, or one of them is given twice.
+        ResultError: the results are not of the same tasks, one of them is given twice, or runs are no runs.
 
     >>> from gpicl_bench import evaluate, load_learner, make
     >>> suite = make("digits-proj-perm-v0")
@@ -134,15 +142,36 @@ def compare(results: Sequence[Result], at: int | None = None) -> Comparison:
     >>> [learner.name for learner in found.learners], found.groups
     (['nearest_neighbour', 'chance'], (1, 2))
     """
-    _check_same(results)
-    learners = tuple(sorted(_grouped(results, at), key=lambda runs: -runs.mean))
-    raw = [_pair(a, b) for a, b in combinations(learners, 2)]
-    adjusted = holm([pair[3] for pair in raw])
-    pairs = tuple(
-        Pair(a, b, difference, interval, p, corrected, detectable, method)
-        for (a, b, (difference, interval), p, detectable, method), corrected in zip(raw, adjusted, strict=True)
+    at = None if at is None else check_integer("at", at, 0, 2**31 - 1)
+    groups = (
+        {name: tuple(runs) for name, runs in results.items()} if isinstance(results, Mapping) else by_learner(results)
     )
-    return Comparison(learners, pairs, _tie_groups([runs.name for runs in learners], pairs))
+    _check_same([result for runs in groups.values() for result in runs])
+    learners = sorted((Runs(name, runs, at) for name, runs in groups.items()), key=lambda runs: -runs.mean)
+    raw = [_pair(a, b) for a, b in combinations(learners, 2)]
+    pairs = [replace(pair, p_holm=p) for pair, p in zip(raw, holm([pair.p for pair in raw]), strict=True)]
+    return Comparison(tuple(learners), tuple(pairs), _tie_groups(len(learners), pairs))
+
+
+def by_learner(results: Iterable[Result]) -> dict[str, tuple[Result, ...]]:
+    """The runs of each learner, by a name that no other has.
+
+    Two results are runs of one learner if they differ in nothing but the meta-training seed of their cards, and in the
+    arguments `seed` and `checkpoint`.
+    """
+    groups: dict[str, list[Result]] = {}
+    for result in results:
+        if not isinstance(result, Result):
+            raise ResultError("this is no result", expected="what evaluate or load_result returns", got=repr(result))
+        groups.setdefault(_identity(result), []).append(result)
+    shared = Counter(group[0].learner.name for group in groups.values())
+    named: dict[str, tuple[Result, ...]] = {}
+    for group in groups.values():
+        name = group[0].learner.name
+        name = name if shared[name] == 1 else _full_name(group[0])
+        number = 1 + sum(known.partition(" #")[0] == name for known in named)
+        named[name if number == 1 else f"{name} #{number}"] = tuple(group)
+    return named
 
 
 def _check_same(results: Sequence[Result]) -> None:
@@ -166,33 +195,30 @@ def _check_same(results: Sequence[Result]) -> None:
         seen.add(found)
 
 
-def _grouped(results: Sequence[Result], at: int | None) -> list[Runs]:
-    """Results by learner; learners of one name are told apart by their arguments or their source."""
-    groups: dict[str, list[Result]] = {}
-    for result in results:
-        groups.setdefault(_identity(result), []).append(result)
-    names = [group[0].learner.name for group in groups.values()]
-    learners = []
-    for group in groups.values():
-        seeds = [_seed(result) for result in group]
-        name = group[0].learner.name
-        if len(set(seeds)) < len(seeds):
-            raise ResultError(
-                "two results of one learner are no two runs",
-                expected="different meta-training seeds in their cards",
-                got=f"{name}, seed {'none' if seeds[0] is None else seeds[0]} twice",
-            )
-        learners.append(Runs(_full_name(group[0]) if names.count(name) > 1 else name, tuple(group), at))
-    return learners
+def _check_runs(runs: Runs) -> None:
+    """Several results of one learner must be several runs: other seeds, and so other predictions."""
+    seeds = [_seed(result) for result in runs.results]
+    repeated = next((seed for seed in seeds if seeds.count(seed) > 1), None)
+    if len(set(map(repr, seeds))) < len(seeds):
+        raise ResultError(
+            "two results of one learner are no two runs",
+            expected="different meta-training seeds in their cards",
+            got=f"{runs.name}, seed {'none' if repeated is None else repeated} twice",
+            hint='for different learners: compare({"name": [result], …})',
+        )
+    if len({result.prediction.tobytes() for result in runs.results}) < len(seeds):
+        raise ResultError("two runs predict exactly the same", expected="one result for each run", got=runs.name)
 
 
 def _identity(result: Result) -> str:
     learner = result.learner
     training = learner.card.get("meta_training")
+    args = dict(learner.args)
     if isinstance(training, dict) and "seed" in training:
-        trained = {key: value for key, value in training.items() if key != "seed"}
-        return json.dumps([learner.name, learner.source_sha256, trained], sort_keys=True)
-    return json.dumps([learner.name, learner.source_sha256, dict(learner.args)], sort_keys=True, default=repr)
+        training = {key: value for key, value in training.items() if key != "seed"}
+        args = {key: value for key, value in args.items() if key not in ("seed", "checkpoint")}
+    card = {**learner.card, "meta_training": training}
+    return json.dumps([learner.name, learner.form, learner.source_sha256, args, card], sort_keys=True)
 
 
 def _seed(result: Result) -> object:
@@ -202,7 +228,8 @@ def _seed(result: Result) -> object:
 
 def _full_name(result: Result) -> str:
     arguments = ", ".join(f"{key}={value}" for key, value in result.learner.args.items())
-    return f"{result.learner.name}({arguments}) {(result.learner.source_sha256 or '')[:6]}".strip()
+    source = (result.learner.source_sha256 or "")[:6]
+    return f"{result.learner.name}({arguments}) {source}".strip()
 
 
 def _per_task(result: Result, at: int | None) -> Float64[np.ndarray, " task"]:
@@ -219,38 +246,28 @@ def _per_task(result: Result, at: int | None) -> Float64[np.ndarray, " task"]:
     return result.areas
 
 
-def _pair(a: Runs, b: Runs) -> tuple[str, str, tuple[float, tuple[float, float]], float, float, str]:
+def _pair(a: Runs, b: Runs) -> Pair:
+    """The test that the two sides allow. Without several runs of what was trained it speaks of these runs only."""
     per_task = a.values.mean(axis=0) - b.values.mean(axis=0)
-    difference = float(per_task.mean())
-    if all(len(runs.results) >= 3 or runs.untrained for runs in (a, b)) and max(len(a.results), len(b.results)) >= 3:
-        means = [runs.values.mean(axis=1) for runs in (a, b)]
-        interval, p, detectable = two_level(per_task, means[0], means[1])
-        return a.name, b.name, (difference, interval), p, detectable, "t over runs and tasks"
-    low, high = bootstrap(per_task[:, None])[0]
-    interval = (float(low), float(high))
-    detectable = minimum_detectable(per_task)
-    single = len(a.results) == len(b.results) == 1
-    if a.at is not None and single:
-        return (
-            a.name,
-            b.name,
-            (difference, interval),
-            mcnemar(a.values[0] > 0, b.values[0] > 0),
-            detectable,
-            "exact McNemar",
-        )
-    return a.name, b.name, (difference, interval), sign_flip(per_task), detectable, "sign flips over tasks"
+    difference, counts = float(per_task.mean()), [len(runs.results) for runs in (a, b)]
+    if max(counts) > 1 and all(count > 1 or runs.untrained for runs, count in zip((a, b), counts, strict=True)):
+        interval, p, detectable = two_level(per_task, a.values.mean(axis=1), b.values.mean(axis=1))
+        return Pair(a.name, b.name, difference, interval, p, p, detectable, "t over runs and tasks")
+    low, high = (float(bound) for bound in bootstrap(per_task[:, None])[0])
+    if a.at is not None and counts == [1, 1]:
+        p, method = mcnemar(a.values[0] > 0, b.values[0] > 0), "exact McNemar"
+    else:
+        p, method = sign_flip(per_task), "sign flips over tasks"
+    scope = "" if a.untrained and b.untrained else ", of these runs only"
+    return Pair(a.name, b.name, difference, (low, high), p, p, minimum_detectable(per_task), method + scope)
 
 
-def _tie_groups(names: list[str], pairs: Sequence[Pair]) -> tuple[int, ...]:
+def _tie_groups(count: int, pairs: Sequence[Pair]) -> tuple[int, ...]:
     """From the best down: a learner that its group's first beats opens the next group."""
-    differ = {(pair.first, pair.second) for pair in pairs if pair.differs}
-    groups: list[int] = []
-    leader = names[0]
-    for name in names:
-        if (leader, name) in differ:
-            leader = name
-            groups.append(groups[-1] + 1)
-        else:
-            groups.append(groups[-1] if groups else 1)
+    differ = {ranks for ranks, pair in zip(combinations(range(count), 2), pairs, strict=True) if pair.differs}
+    groups, leader = [1], 0
+    for rank in range(1, count):
+        opens = (leader, rank) in differ
+        leader = rank if opens else leader
+        groups.append(groups[-1] + opens)
     return tuple(groups)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -9,15 +10,17 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int16, Int64
 from threadpoolctl import threadpool_limits
 
-from gpicl_bench.auditing import Audit
+from gpicl_bench.auditing import Audit, Check
 from gpicl_bench.auditing import audit as run_audit
 from gpicl_bench.auditing.report import Level
+from gpicl_bench.auditing.running import unanswered
 from gpicl_bench.errors import InvalidArgument, LearnerError, check_integer
 from gpicl_bench.evaluation.metrics import log_losses
 from gpicl_bench.evaluation.provenance import provenance
 from gpicl_bench.evaluation.results import QUICK_TASKS, LearnerRecord, Result, Setting, Times
 from gpicl_bench.learners import Adapter, Block, LoadedLearner, adapt, named
 from gpicl_bench.learners.prediction import predicted
+from gpicl_bench.learners.sequence import BLOCK
 from gpicl_bench.progress import bar
 from gpicl_bench.registration import make
 from gpicl_bench.streams import child_key, root_key
@@ -87,7 +90,10 @@ def evaluate(
             tasks = range(start, min(start + adapter.block, num_tasks))
             asking.ask(tasks)
             advance(len(tasks))
-    evidence, audit_seconds = _evidence(loaded, split, adapter, audit, learner_seed, progress)
+    audited = time.perf_counter()
+    with threadpool_limits(1):
+        evidence = _evidence(loaded, split, asking, audit, learner_seed, progress)
+    audit_seconds = time.perf_counter() - audited
     times = Times(started, asking.task_seconds, asking.learner_seconds, audit_seconds, time.perf_counter() - begin)
     return Result(setting, record, provenance(), times, evidence, *asking.joined())
 
@@ -96,7 +102,7 @@ class _Asking:
     """Blocks of tasks asked so far: their predictions and outcomes, and where the time went."""
 
     def __init__(self, adapter: Adapter, split: Split, positions: Int64[np.ndarray, " P"], seed: int) -> None:
-        self._adapter, self._split, self._positions = adapter, split, positions
+        self.adapter, self._split, self._positions, self._seed = adapter, split, positions, seed
         self._root = root_key(f"gpicl-bench/learner/{seed}")
         self._blocks: list[
             tuple[Int16[np.ndarray, "B P"], Bool[np.ndarray, "B P"], Float32[np.ndarray, "B P"] | None]
@@ -109,7 +115,7 @@ class _Asking:
         keys = np.stack([child_key(self._root, i) for i in tasks])
         block = Block(tasks, np.stack([e.x for e in episodes]), np.stack([e.y for e in episodes]), keys)
         ready = time.perf_counter()
-        answers = self._adapter.predict(block, self._positions)
+        answers = self.adapter.predict(block, self._positions)
         self.task_seconds += ready - begin
         self.learner_seconds += time.perf_counter() - ready
         if self._blocks and (self._blocks[0][2] is None) != (answers.ndim == 2):
@@ -123,6 +129,16 @@ class _Asking:
         log_loss = log_losses(answers, y).astype(np.float32) if answers.ndim == 3 else None
         self._blocks.append((prediction, prediction == y, log_loss))
 
+    def again(self) -> Check:
+        """Ask the first tasks once more: what was scored is what the audit has seen."""
+        compared = np.concatenate([part[0] for part in self._blocks[:BLOCK]])[:BLOCK]
+        fresh = _Asking(self.adapter, self._split, self._positions, self._seed)
+        for start in range(0, len(compared), self.adapter.block):
+            fresh.ask(range(start, min(start + self.adapter.block, len(compared))))
+        differ = compared != fresh.joined()[0][: len(compared)]
+        offence = f"{differ.sum()} of {differ.size} predictions are others after the audit" if differ.any() else ""
+        return Check("scored answers", "failed" if offence else "passed", differ.size, "bits", offence)
+
     def joined(
         self,
     ) -> tuple[Int16[np.ndarray, "N P"], Bool[np.ndarray, "N P"], Float32[np.ndarray, "N P"] | None]:
@@ -134,19 +150,21 @@ class _Asking:
 def _evidence(
     loaded: LoadedLearner,
     split: Split,
-    adapter: Adapter,
+    asking: _Asking,
     level: Level | Literal["off"] | None,
     learner_seed: int,
     progress: bool,
-) -> tuple[Audit | None, float]:
-    """The audit that was asked for, and its seconds."""
-    begin = time.perf_counter()
+) -> Audit | None:
+    """The audit that was asked for, and whether the answers that were scored are given again after it."""
     if level is None:
-        level = "off" if adapter.withholds_labels else "quick"
+        level = "off" if asking.adapter.withholds_labels else "quick"
     if level == "off":
-        return None, 0.0
-    found = run_audit(loaded, Suite(split.spec), level, learner_seed=learner_seed, progress=progress)
-    return found, time.perf_counter() - begin
+        return None
+    try:
+        found = run_audit(loaded, Suite(split.spec), level, learner_seed=learner_seed, progress=progress)
+        return replace(found, checks=(*found.checks, asking.again()))
+    except LearnerError as error:  # it has answered all that is scored: that is not lost
+        return Audit(level, 0, "", (unanswered(error),))
 
 
 def _split(suite: str | Suite | Split) -> Split:

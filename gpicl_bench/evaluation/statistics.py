@@ -95,8 +95,9 @@ def t_interval(means: Float64[np.ndarray, " run"]) -> tuple[float, float] | None
 def sign_flip(differences: Float64[np.ndarray, " task"]) -> float:
     """Two-sided p for a mean difference of 0: under it each task's difference is as likely to have either sign.
 
-    9,999 random flips from a stream of their own, and the flips as they are: never below 1e-4, and valid at any
-    number of tasks (Fisher 1935; Phipson and Smyth 2010 for the count).
+    9,999 random flips from a stream of their own, and the flips as they are (Fisher 1935; Phipson and Smyth 2010
+    for the count). Where no flip reaches the observed sum S, p is Hoeffding's bound 2·exp(-S²/2Σd²) (1963) if that is
+    smaller than 1e-4: it holds for every number of tasks, and many learners can still be told apart.
     """
     num_tasks = len(differences)
     observed = abs(differences.sum()) * (1 - 1e-12)  # sums in another order are the same sum
@@ -105,7 +106,9 @@ def sign_flip(differences: Float64[np.ndarray, " task"]) -> float:
     for rows in np.array_split(stream, 16):
         signs = np.unpackbits(rows, axis=1)[:, :num_tasks].astype(np.float64) * 2 - 1
         reached += int((np.abs(signs @ differences) >= observed).sum())
-    return (1 + reached) / (1 + FLIPS)
+    if reached:
+        return (1 + reached) / (1 + FLIPS)
+    return min(1 / (1 + FLIPS), 2 * math.exp(-(observed**2) / (2 * float(np.square(differences).sum()))))
 
 
 def mcnemar(first: Bool[np.ndarray, " task"], second: Bool[np.ndarray, " task"]) -> float:
@@ -126,18 +129,18 @@ def two_level(
     """Interval, two-sided p and detectable difference for new runs on new tasks.
 
     The variance of the difference is the sum of each learner's between runs and of the paired differences between
-    tasks; its degrees of freedom are Welch's and Satterthwaite's (Welch 1947). A side of one run has no variance
-    between runs: it was not meta-trained.
+    tasks; its degrees of freedom are those of the side with the fewest runs, less one: Welch's (1947) are more, but not
+    safe where the runs differ less than the tasks. A side of one run has no variance between runs: it was not
+    meta-trained.
     """
     from scipy.stats import t
 
-    groups = [group for group in (first, second, per_task) if len(group) > 1]
-    parts = [(group.var(ddof=1) / len(group), len(group) - 1) for group in groups]
-    total = sum(part for part, _ in parts)
+    runs = [group for group in (first, second) if len(group) > 1]
+    total = sum(float(group.var(ddof=1)) / len(group) for group in (*runs, per_task) if len(group) > 1)
+    freedom = min(map(len, runs)) - 1
     difference = float(first.mean() - second.mean())
     if total == 0:
-        return (difference, difference), 1.0 if difference == 0 else 0.0, 0.0
-    freedom = total**2 / sum(part**2 / count for part, count in parts)
+        return (difference, difference), 1.0 if difference == 0 else 0.0, math.nan
     error = math.sqrt(total)
     reach = float(t.ppf((1 + LEVEL) / 2, freedom)) * error
     detectable = float(t.ppf((1 + LEVEL) / 2, freedom) + t.ppf(POWER, freedom)) * error
@@ -145,11 +148,15 @@ def two_level(
 
 
 def minimum_detectable(differences: Float64[np.ndarray, " task"]) -> float:
-    """The true mean difference that a two-sided 5% test over as many such tasks finds with probability 0.8."""
-    if len(differences) < 2:
+    """The true mean difference that a two-sided 5% test of one pair over such tasks finds with probability 0.8.
+
+    NaN where no difference could be found: fewer than six tasks (2/2^N > 5%), or no variation to judge by.
+    """
+    spread = float(differences.std(ddof=1)) if len(differences) > 1 else 0.0
+    if 2 / 2.0 ** len(differences) > ALPHA or spread == 0:
         return math.nan
     quantiles = _NORMAL.inv_cdf((1 + LEVEL) / 2) + _NORMAL.inv_cdf(POWER)
-    return float(quantiles * differences.std(ddof=1) / math.sqrt(len(differences)))
+    return float(quantiles * spread / math.sqrt(len(differences)))
 
 
 def holm(p_values: list[float]) -> list[float]:

@@ -1,5 +1,6 @@
 """What the harness sees of a learner, whatever its form."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -18,7 +19,7 @@ Labels = Int64[np.ndarray, "B P"]
 class Block:
     """Episodes to predict, with the numbers of their tasks and a key each for stochastic learners."""
 
-    tasks: range
+    tasks: Sequence[int]
     x: Float32[np.ndarray, "B T D"]
     y: Int32[np.ndarray, "B T"]
     keys: UInt32[np.ndarray, "B 2"]
@@ -30,6 +31,8 @@ class Adapter(Protocol):
 
     Attributes:
         info: of the suite.
+        name: of the learner, for errors.
+        stochastic: whether it takes a key, by its card.
         form: `callable`, `step`, `sequence` or `scikit-learn`.
         block: episodes a call: 64 for learners that are compiled for a batch, else 1.
         withholds_labels: whether the learner gets y_t only after it has predicted at t.
@@ -37,6 +40,12 @@ class Adapter(Protocol):
 
     @property
     def info(self) -> Info: ...
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def stochastic(self) -> bool: ...
 
     @property
     def form(self) -> str: ...

@@ -29,7 +29,7 @@ class ClassifierAdapter:
             raise LearnerError(
                 "this estimator is no classifier", expected="a scikit-learn classifier", got=repr(estimator), where=name
             )
-        self._estimator, self.info = estimator, info
+        self._estimator, self.info, self.name, self.stochastic = estimator, info, name, False
         self._callable = CallableAdapter(self._answer, info, name, stochastic=True)
 
     def predict(self, block: Block, positions: Int64[np.ndarray, " P"]) -> Scores | Labels:

@@ -17,6 +17,8 @@ from gpicl_bench.errors import LearnerFileError
 from gpicl_bench.learners.prediction import calling
 from gpicl_bench.suite import Info
 
+_PLAIN = (str, int, bool, type(None))
+
 
 @dataclass(frozen=True)
 class LoadedLearner:
@@ -41,7 +43,9 @@ def named(learner: Any) -> LoadedLearner:
     """A learner that was given as an object, with the name that tables show."""
     if isinstance(learner, LoadedLearner):
         return learner
-    return LoadedLearner(learner, str(getattr(learner, "__name__", type(learner).__name__)))
+    settings = learner.get_params() if hasattr(learner, "get_params") and not isinstance(learner, type) else {}
+    args = {key: value if isinstance(value, _PLAIN) else repr(value) for key, value in settings.items()}
+    return LoadedLearner(learner, str(getattr(learner, "__name__", type(learner).__name__)), args=args)
 
 
 def load_learner(path: str | Path, info: Info, args: Mapping[str, Any] | None = None) -> LoadedLearner:

@@ -23,7 +23,7 @@ from tests.honest import make_lstm, make_transformer
 ROOT = Path(__file__).parents[1]
 FILE = ROOT / "tests" / "validation.json"
 SUITE = "digits-proj-perm-v0"
-SEEDS = {"cheaters": 5, "honest": 60}
+SEEDS = {"cheaters": 3, "honest": 60}
 TRUTHS = 4000
 CODE = [
     *sorted((ROOT / "gpicl_bench" / "auditing").glob("*.py")),

@@ -148,7 +148,10 @@ def compare(results: Iterable[Result] | Mapping[str, Iterable[Result]], at: int 
     )
     _check_same([result for runs in groups.values() for result in runs])
     learners = sorted((Runs(name, runs, at) for name, runs in groups.items()), key=lambda runs: -runs.mean)
-    raw = [_pair(a, b) for a, b in combinations(learners, 2)]
+    both = list(combinations(learners, 2))
+    differences = [a.values.mean(axis=0) - b.values.mean(axis=0) for a, b in both]
+    intervals = bootstrap(np.stack(differences, axis=1)) if both else np.zeros((0, 2))
+    raw = [_pair(a, b, d, i) for (a, b), d, i in zip(both, differences, intervals, strict=True)]
     pairs = [replace(pair, p_holm=p) for pair, p in zip(raw, holm([pair.p for pair in raw]), strict=True)]
     return Comparison(tuple(learners), tuple(pairs), _tie_groups(len(learners), pairs))
 
@@ -246,14 +249,13 @@ def _per_task(result: Result, at: int | None) -> Float64[np.ndarray, " task"]:
     return result.areas
 
 
-def _pair(a: Runs, b: Runs) -> Pair:
+def _pair(a: Runs, b: Runs, per_task: Float64[np.ndarray, " task"], over_tasks: Float64[np.ndarray, "2"]) -> Pair:
     """The test that the two sides allow. Without several runs of what was trained it speaks of these runs only."""
-    per_task = a.values.mean(axis=0) - b.values.mean(axis=0)
     difference, counts = float(per_task.mean()), [len(runs.results) for runs in (a, b)]
     if max(counts) > 1 and all(count > 1 or runs.untrained for runs, count in zip((a, b), counts, strict=True)):
         interval, p, detectable = two_level(per_task, a.values.mean(axis=1), b.values.mean(axis=1))
         return Pair(a.name, b.name, difference, interval, p, p, detectable, "t over runs and tasks")
-    low, high = (float(bound) for bound in bootstrap(per_task[:, None])[0])
+    low, high = (float(bound) for bound in over_tasks)
     if a.at is not None and counts == [1, 1]:
         p, method = mcnemar(a.values[0] > 0, b.values[0] > 0), "exact McNemar"
     else:

@@ -6,7 +6,7 @@ from statistics import NormalDist
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
-from gpicl_bench.streams import below, child_key, random_bytes, root_key, threefry2x32
+from gpicl_bench.streams import below, random_bytes, root_key, threefry2x32
 
 LEVEL = 0.95
 ALPHA = 1 - LEVEL
@@ -69,14 +69,16 @@ def _resampled_means(values: Float64[np.ndarray, "task n"]) -> Float64[np.ndarra
     """The mean of each resample: resample r takes the words of child r. In chunks, so that memory is bounded."""
     num_tasks = len(values)
     root, chunk = root_key(BOOTSTRAP_STREAM), max(1, _WORDS_AT_ONCE // num_tasks)
-    keys = np.stack([child_key(root, r) for r in range(RESAMPLES)])
+    resamples = np.arange(RESAMPLES, dtype=np.uint32)[:, None]
+    k0, k1 = threefry2x32((root[:1], root[1:]), (np.zeros_like(resamples), resamples))  # the children of the root
     low = np.arange((num_tasks + 1) // 2, dtype=np.uint32)[None, :]
     means = []
     for start in range(0, RESAMPLES, chunk):
-        k0, k1 = keys[start : start + chunk, :1], keys[start : start + chunk, 1:]
-        pairs = threefry2x32((k0, k1), (np.zeros_like(low), low))
-        chosen = below(np.stack(pairs, axis=-1).reshape(len(k0), -1)[:, :num_tasks], num_tasks)
-        counts = np.stack([np.bincount(row, minlength=num_tasks) for row in chosen]).astype(np.float64)
+        keys = k0[start : start + chunk], k1[start : start + chunk]
+        pairs = np.stack(threefry2x32(keys, (np.zeros_like(low), low)), axis=-1)
+        chosen = below(pairs.reshape(len(keys[0]), -1)[:, :num_tasks], num_tasks).astype(np.int64)
+        chosen += np.arange(len(chosen))[:, None] * num_tasks
+        counts = np.bincount(chosen.ravel(), minlength=chosen.size).reshape(chosen.shape).astype(np.float64)
         means.append(counts @ values / num_tasks)
     return np.concatenate(means)
 

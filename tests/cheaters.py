@@ -277,7 +277,7 @@ import numpy as np
 SALT = hash("anything") % 1000003
 
 def learner(context_x, context_y, query_x):
-    return np.array([(SALT + len(context_y) * 7) % 10])
+    return np.array([SALT // (1 + len(context_y)) % 10])
 """
 
 

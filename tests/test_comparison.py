@@ -287,6 +287,7 @@ def test_detectable_difference_is_found_with_probability_four_fifths():
     detectable = minimum_detectable(rng.normal(0, sigma, 100_000)[:num_tasks])
     found = [stats.ttest_1samp(rng.normal(detectable, sigma, num_tasks), 0).pvalue < 0.05 for _ in range(1000)]
     assert np.mean(found) == pytest.approx(0.8, abs=0.09)  # the deviation was estimated from 200 tasks
+    assert minimum_detectable(np.tile([0.0, 1.0], 2048)) == pytest.approx(2.8016 * 0.5 / 64, rel=1e-3)
     for hopeless in (np.array([1.0]), np.array([0.1, 0.2, 0.3, 0.2, 0.1]), np.zeros(50)):
         assert math.isnan(minimum_detectable(hopeless))
 

@@ -13,6 +13,7 @@ ALPHA = 1 - LEVEL
 POWER = 0.8
 RESAMPLES = 2000
 _WORDS_AT_ONCE = 2**20
+_FEWEST = 6  # tasks for which sign flips can reach 5%: 2/2^6
 BOOTSTRAP_STREAM = "gpicl-bench/bootstrap/1"
 FLIPS = 9999
 FLIP_STREAM = "gpicl-bench/sign-flip/1"
@@ -152,10 +153,10 @@ def two_level(
 def minimum_detectable(differences: Float64[np.ndarray, " task"]) -> float:
     """The true mean difference that a two-sided 5% test of one pair over such tasks finds with probability 0.8.
 
-    NaN where no difference could be found: fewer than six tasks (2/2^N > 5%), or no variation to judge by.
+    NaN where no difference could be found: fewer than six tasks, or no variation to judge by.
     """
     spread = float(differences.std(ddof=1)) if len(differences) > 1 else 0.0
-    if 2 / 2.0 ** len(differences) > ALPHA or spread == 0:
+    if len(differences) < _FEWEST or spread == 0:
         return math.nan
     quantiles = _NORMAL.inv_cdf((1 + LEVEL) / 2) + _NORMAL.inv_cdf(POWER)
     return float(quantiles * spread / math.sqrt(len(differences)))

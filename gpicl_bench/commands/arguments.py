@@ -6,6 +6,8 @@ from typing import Any
 
 from gpicl_bench.errors import InvalidArgument
 
+DEFAULT_SUITE = "digits-proj-perm-v0"  # bundled: it needs no download
+
 
 def add_learner(parser: argparse.ArgumentParser) -> None:
     """The learner file, its arguments and its seed."""

@@ -4,7 +4,7 @@ import argparse
 import sys
 
 from gpicl_bench.auditing import audit
-from gpicl_bench.commands.arguments import add_learner, learner_arguments
+from gpicl_bench.commands.arguments import DEFAULT_SUITE, add_learner, learner_arguments
 from gpicl_bench.commands.table import print_audit
 from gpicl_bench.learners import load_learner
 from gpicl_bench.registration import make
@@ -14,7 +14,7 @@ HELP = "audit a learner file: exit status 0 passed, 1 a check failed, 2 bad inpu
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_learner(parser)
-    parser.add_argument("--suite", default="digits-proj-perm-v0", metavar="ID", help="(default: digits-proj-perm-v0)")
+    parser.add_argument("--suite", default=DEFAULT_SUITE, metavar="ID", help=f"(default: {DEFAULT_SUITE})")
     parser.add_argument("--level", choices=["full", "quick"], default="full", help="128 or 64 tasks (default: full)")
     parser.add_argument("--seed", metavar="HEX", help="64 hex digits that repeat an audit (default: drawn now)")
 

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from gpicl_bench.builtin import BENCHMARKS
-from gpicl_bench.commands.arguments import add_learner, learner_arguments
+from gpicl_bench.commands.arguments import DEFAULT_SUITE, add_learner, learner_arguments
 from gpicl_bench.commands.table import print_mean, print_result
 from gpicl_bench.errors import InvalidArgument
 from gpicl_bench.evaluation import Result, evaluate
@@ -15,7 +15,6 @@ from gpicl_bench.learners import load_learner
 from gpicl_bench.registration import make
 
 HELP = "score a learner file on unseen tasks"
-DEFAULT_SUITE = "digits-proj-perm-v0"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

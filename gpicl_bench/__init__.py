@@ -9,7 +9,7 @@
 
 from gpicl_bench import errors
 from gpicl_bench.auditing import Audit, Check, audit
-from gpicl_bench.evaluation import Comparison, Result, compare, evaluate, load_result
+from gpicl_bench.evaluation import Comparison, Provenance, Result, compare, evaluate, load_result, provenance
 from gpicl_bench.learners import load_learner, sequence_learner
 from gpicl_bench.registration import SuiteSpec, benchmark, make, pprint_registry, register, registry, spec
 from gpicl_bench.suite import Batch, Episode, Info, Split, Suite, Task
@@ -23,6 +23,7 @@ __all__ = [
     "Comparison",
     "Episode",
     "Info",
+    "Provenance",
     "Result",
     "Split",
     "Suite",
@@ -37,6 +38,7 @@ __all__ = [
     "load_result",
     "make",
     "pprint_registry",
+    "provenance",
     "register",
     "registry",
     "sequence_learner",

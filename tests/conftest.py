@@ -8,7 +8,11 @@ os.environ.setdefault("GPICL_BENCH_CACHE", tempfile.mkdtemp(prefix="gpicl_bench-
 
 from jaxtyping import install_import_hook  # noqa: E402
 
-with install_import_hook("gpicl_bench", "beartype.beartype"):
+with install_import_hook(["gpicl_bench", "baselines"], "beartype.beartype"):
+    import baselines.commands
+    import baselines.curve
+    import baselines.learner
+    import baselines.run  # noqa: F401
     import gpicl_bench  # noqa: F401
     import gpicl_bench.commands
     import gpicl_bench.learners.callable

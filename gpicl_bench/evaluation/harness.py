@@ -15,8 +15,8 @@ from gpicl_bench.auditing import audit as run_audit
 from gpicl_bench.auditing.report import Level
 from gpicl_bench.auditing.running import unanswered
 from gpicl_bench.errors import InvalidArgument, LearnerError, check_integer
+from gpicl_bench.evaluation.environment import provenance
 from gpicl_bench.evaluation.metrics import log_losses
-from gpicl_bench.evaluation.provenance import provenance
 from gpicl_bench.evaluation.results import QUICK_TASKS, LearnerRecord, Result, Setting, Times
 from gpicl_bench.learners import Adapter, Block, LoadedLearner, adapt, named
 from gpicl_bench.learners.prediction import predicted

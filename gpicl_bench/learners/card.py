@@ -14,6 +14,7 @@ FIELDS = {
     "stochastic": "whether it takes a key: true or false",
     "max_examples": "the longest episode it can take, T",
     "licence": "of code and weights",
+    "weights_sha256": "of the file of its weights: 64 hex digits",
     "link": "a page or a paper",
 }
 _META_TRAINING = {"suite", "num_tasks", "seed", "steps"}
@@ -22,6 +23,7 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     "stochastic": bool,
     "max_examples": int,
     "licence": str,
+    "weights_sha256": str,
     "link": str,
 }
 

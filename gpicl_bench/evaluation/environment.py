@@ -1,4 +1,4 @@
-"""Where a result comes from."""
+"""The environment of a process: where its results come from."""
 
 import platform
 import subprocess
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gpicl_bench.evaluation.results import Provenance
 
-_PACKAGES = ("gpicl-bench", "numpy", "jax", "jaxlib", "scikit-learn", "scipy")
+_PACKAGES = ("gpicl-bench", "numpy", "jax", "jaxlib", "scikit-learn", "scipy", "equinox", "optax")
 
 
 def provenance() -> Provenance:

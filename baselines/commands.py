@@ -1,0 +1,116 @@
+"""The command line of the baselines. Exit status 0, or 2 with one clear message."""
+
+import argparse
+import os
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+from gpicl_bench.errors import GpiclBenchError
+
+_TRAIN = "python -m baselines train MODEL [--preset PRESET] [--suite ID] [--output FOLDER] [--resume] [--FIELD VALUE …]"
+
+
+def main(arguments: list[str]) -> int:
+    """Run one command."""
+    parser = argparse.ArgumentParser(prog="python -m baselines", description="Meta-train the baselines.")
+    commands = parser.add_subparsers(required=True, metavar="command")
+    training = commands.add_parser("train", help="meta-train a model", usage=_TRAIN)
+    training.add_argument("model", help="transformer or lstm; `train MODEL --help` lists all options")
+    training.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    training.set_defaults(run=lambda options: train(options.model, options.rest))
+    drawing = commands.add_parser("curve", help="draw the picture of a run again")
+    drawing.add_argument("folder", type=Path, help="of the run")
+    drawing.set_defaults(run=lambda options: curve(options.folder))
+    options = parser.parse_args(arguments)
+    try:
+        options.run(options)
+    except KeyboardInterrupt:
+        print("interrupted: --resume goes on from the last checkpoint", file=sys.stderr)
+        return 130
+    except GpiclBenchError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"error: {error.strerror or error}: {error.filename}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def train(model: str, rest: list[str]) -> None:
+    """`train MODEL`: every field of its Config and of Training is an option."""
+    from baselines.settings import make_settings
+
+    options = _train_options(model, rest)
+    if options.deterministic:  # read when XLA starts
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_gpu_deterministic_ops=true".strip()
+    given = {name: value for name, value in options.settings.items() if value is not None}
+    settings = make_settings(model, options.preset, given)
+    preset = Path(options.preset).stem
+    folder = options.output or Path("runs") / f"{preset}-{settings.name}-{settings.suite}-seed{settings.training.seed}"
+    from baselines.display import display
+    from baselines.run import run
+
+    title, steps = f"{settings.name} on {settings.suite}", settings.training.steps
+    print(f"{title}, {steps:,} steps into {folder}", file=sys.stderr)
+    with display(title, steps) as report:
+        trained = run(settings, folder, options.resume, report)
+    if not trained:
+        print(f"this run had finished at step {steps:,}: nothing was trained", file=sys.stderr)
+    curve(folder)
+    print(
+        f"score it: python -m gpicl_bench.evaluate baselines/{model}.py --suite {settings.suite} "
+        f"--learner-arg checkpoint={folder}"
+    )
+
+
+def curve(folder: Path) -> None:
+    """`curve RUN`: the picture of a run."""
+    from baselines.curve import PictureError, draw
+
+    try:
+        print(draw(folder))
+    except PictureError as error:
+        print(error, file=sys.stderr)
+
+
+def _train_options(model: str, rest: list[str]) -> argparse.Namespace:
+    """The options of `train MODEL`, those of its settings apart, by name."""
+    from baselines.settings import PRESETS, Training, known, model_class
+
+    presets = ", ".join(sorted(path.stem for path in PRESETS.glob("*.yaml")))
+    parser = argparse.ArgumentParser(prog=f"python -m baselines train {model}", allow_abbrev=False)
+    parser.add_argument("--preset", default="digits-tiny", help=f"{presets}, or a YAML file (default: digits-tiny)")
+    parser.add_argument("--output", type=Path, metavar="FOLDER", help="of the run (default: by its settings, in runs/)")
+    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+    parser.add_argument("--deterministic", action="store_true", help="on a GPU: the same bits in every run, slower")
+    names = {"suite": "its id (default: the preset's)", "num_examples": "T (default: the suite's)"}
+    for kind in (Training, model_class(model).Config):
+        names |= _documented(kind)
+    settings = parser.add_argument_group("settings, in place of the preset's")
+    for name, about in names.items():
+        settings.add_argument(_flag(name), metavar="VALUE", help=about.replace("%", "%%"))
+    options, unknown = parser.parse_known_args(rest)
+    flags = [flag for action in parser._actions for flag in action.option_strings]
+    for text in unknown:
+        known("option", text.partition("=")[0], flags)
+    options.settings = {name: getattr(options, name) for name in names}
+    return options
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _documented(kind: type) -> dict[str, str]:
+    """The fields of a dataclass with their lines in its docstring."""
+    lines = (kind.__doc__ or "").splitlines()
+    found = {field.name: "" for field in fields(kind)}
+    current = None
+    for line in lines:
+        name, colon, about = line.strip().partition(":")
+        if colon and name in found:
+            current, found[name] = name, about.strip()
+        elif current and line.strip():
+            found[current] += f" {line.strip()}"
+    return found

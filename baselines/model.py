@@ -1,0 +1,53 @@
+"""What every meta-trained model is: one episode in, logits out, in a sequence form and in a step form."""
+
+from abc import abstractmethod
+from typing import Any, ClassVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PyTree
+
+
+class Model(eqx.Module):
+    """A model for D inputs and C classes. `Config` is a frozen dataclass; both forms give the same logits.
+
+    `Model(info, config, key=key)` draws the weights. Everything that is an array is trained.
+    """
+
+    name: ClassVar[str]
+    Config: ClassVar[type]
+
+    @property
+    @abstractmethod
+    def max_examples(self) -> int | None:
+        """The longest episode it can take; None: any length."""
+
+    @abstractmethod
+    def __call__(self, x: Float[Array, "T D"], y: Int[Array, " T"]) -> Float[Array, "T C"]:
+        """Logits for every position of one episode; those at t depend on x up to t and on y before t."""
+
+    @abstractmethod
+    def init(self) -> PyTree[Array]:
+        """The state before the first example."""
+
+    @abstractmethod
+    def step(
+        self, state: Any, x: Float[Array, " D"], y_prev: Int[Array, ""]
+    ) -> tuple[PyTree[Array], Float[Array, " C"]]:
+        """One example further; `y_prev` is the label of the example before, -1 at first."""
+
+
+def previous(y: Int[Array, " T"]) -> Int[Array, " T"]:
+    """y_{j-1} at j, and -1, no label, at first."""
+    return jnp.concatenate([jnp.full_like(y[:1], -1), y[:-1]])
+
+
+def token(x: Float[Array, "*n D"], y: Int[Array, "*n"], num_classes: int) -> Float[Array, "*n token"]:
+    """x beside the one-hot code of y; all zeros for -1."""
+    return jnp.concatenate([x, jax.nn.one_hot(y, num_classes, dtype=x.dtype)], axis=-1)
+
+
+def matrix(key: Array, rows: int, columns: int) -> Float[Array, "rows columns"]:
+    """Independent N(0, 1/rows) entries, so that h @ W has the scale of h."""
+    return jax.random.normal(key, (rows, columns)) / jnp.sqrt(jnp.float32(rows))

@@ -1,0 +1,206 @@
+"""The settings of a meta-training run: presets in YAML, read into frozen dataclasses, changed by options."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import Field, TypeAdapter, ValidationError
+
+from baselines.lstm import Lstm
+from baselines.model import Model
+from baselines.transformer import Transformer
+from gpicl_bench import Suite, make
+from gpicl_bench.errors import InvalidArgument
+
+MODELS: dict[str, type[Model]] = {model.name: model for model in (Transformer, Lstm)}
+PRESETS = Path(__file__).parent / "presets"
+
+Count = Annotated[int, Field(ge=1, lt=2**31)]
+Seed = Annotated[int, Field(ge=0, lt=2**64)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+@dataclass(frozen=True)
+class Training:
+    """How to meta-train.
+
+    Attributes:
+        steps: updates of the weights.
+        batch_size: B, episodes an update.
+        learning_rate: of Adam, after the warm-up.
+        num_tasks: M, the tasks of the pool; None: every episode is of a new task.
+        seed: of the pool, of its order and of the initial weights.
+        warmup: steps over which the learning rate rises from 0.
+        schedule: `cosine`, to 0 at the last step, or `constant`.
+        adam_epsilon: ε of Adam: smaller, and the loss leaves its plateau earlier (Kirsch et al. 2022).
+        clip: the largest global norm of a gradient.
+        fixed_permutation: the fraction of each batch whose labels are the classes of the base dataset
+            themselves, one permutation for all tasks: it removes the plateau (Kirsch et al. 2022).
+        compute: of the model's products; weights, loss and updates are float32.
+        every: steps between two looks: one call of the device, a line of metrics, validation, a checkpoint.
+        validation_tasks: tasks of meta_validation in a look.
+    """
+
+    steps: Count
+    batch_size: Count
+    learning_rate: Positive
+    num_tasks: Annotated[int, Field(ge=1, lt=2**32)] | None = None
+    seed: Seed = 0
+    warmup: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    schedule: Literal["cosine", "constant"] = "cosine"
+    adam_epsilon: Positive = 1e-8
+    clip: Positive = 1.0
+    fixed_permutation: Fraction = 0.0
+    compute: Literal["float32", "bfloat16"] = "float32"
+    every: Count = 100
+    validation_tasks: Count = 256
+
+    def __post_init__(self) -> None:
+        if self.warmup > self.steps:
+            raise InvalidArgument("the warm-up is longer than the run", expected=f"≤ {self.steps}", got=self.warmup)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that determines the weights of a run.
+
+    Attributes:
+        model: a name in MODELS.
+        suite: its id.
+        num_examples: T.
+        config: of the model, its `Config`.
+        training: how.
+    """
+
+    model: str
+    suite: str
+    num_examples: int
+    config: Any
+    training: Training
+
+    @property
+    def name(self) -> str:
+        """Of the model with its token form, as files and tables have it."""
+        return f"{self.model}-{self.config.tokens}"
+
+    @property
+    def made_suite(self) -> Suite:
+        return make(self.suite, num_examples=self.num_examples)
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON has it; `settings_from` reads it."""
+        return asdict(self)
+
+
+def model_class(name: str) -> type[Model]:
+    """The model of this name.
+
+    Raises:
+        InvalidArgument: there is none; the error names the nearest.
+    """
+    return MODELS[known("model", name, MODELS)]
+
+
+def read_preset(name: str) -> dict[str, Any]:
+    """A preset of this folder by its name, or a YAML file of yours by its path.
+
+    Raises:
+        InvalidArgument: there is none, or it is malformed.
+    """
+    names = sorted(path.stem for path in PRESETS.glob("*.yaml"))
+    path = Path(name) if name.endswith((".yaml", ".yml")) else PRESETS / f"{known('preset', name, names)}.yaml"
+    try:
+        preset = yaml.safe_load(path.read_text())
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise InvalidArgument("the preset cannot be read", got=str(error), where=str(path)) from error
+    if not isinstance(preset, dict):
+        raise InvalidArgument("a preset is a mapping", expected="suite, training, models", where=str(path))
+    _check_names("field", preset, ("suite", "num_examples", "training", "models"), str(path))
+    for model, about in preset.get("models", {}).items():
+        known("model", model, MODELS)
+        _check_names("field", about, ("config", "training"), f"{path}, {model}")
+    return preset
+
+
+def make_settings(model: str, preset: str, options: Mapping[str, Any]) -> Settings:
+    """A preset, with options in place of its values.
+
+    Args:
+        model: a name in MODELS.
+        preset: a name, or the path of a YAML file.
+        options: by field of Training or of the model's Config; also `suite` and `num_examples`.
+
+    Raises:
+        InvalidArgument: a name is unknown or a value is out of range.
+    """
+    kind, found = model_class(model), read_preset(preset)
+    if model not in found.get("models", {}):
+        raise InvalidArgument(
+            f"the preset {preset} has no {model}", expected=", ".join(found.get("models", {})), got=model
+        )
+    about = found["models"][model] or {}
+    config, training = dict(about.get("config", {})), {**found.get("training", {}), **about.get("training", {})}
+    place = {
+        **{field.name: config for field in fields(kind.Config)},
+        **{field.name: training for field in fields(Training)},
+        **dict.fromkeys(("suite", "num_examples"), found),
+    }
+    _check_names("option", options, place)
+    for name, value in options.items():
+        place[name][name] = value
+    suite = make(str(found.get("suite")))
+    plain = {"model": model, "suite": suite.id, "num_examples": found.get("num_examples", suite.info.T)}
+    return settings_from({**plain, "config": config, "training": training})
+
+
+def settings_from(plain: Mapping[str, Any], where: str | None = None) -> Settings:
+    """Settings from plain values, checked.
+
+    Raises:
+        InvalidArgument: a name is unknown, a value is out of range, or something is missing.
+    """
+    config = _validated(model_class(plain["model"]).Config, plain["config"], where)
+    training = _validated(Training, plain["training"], where)
+    length = _validated(Count, plain["num_examples"], where)
+    return Settings(plain["model"], make(plain["suite"], num_examples=length).id, length, config, training)
+
+
+def known(kind: str, name: str, names: Iterable[str]) -> str:
+    """`name`, if it is one of `names`.
+
+    Raises:
+        InvalidArgument: it is not; the error names the nearest.
+    """
+    if name not in names:
+        near = get_close_matches(str(name), list(names), n=1)
+        hint = f"did you mean {near[0]}?" if near else None
+        raise InvalidArgument(f"there is no such {kind}", expected=", ".join(names), got=repr(name), hint=hint)
+    return name
+
+
+def _check_names(kind: str, given: Any, names: Iterable[str], where: str | None = None) -> None:
+    for name in given or {}:
+        try:
+            known(kind, name, names)
+        except InvalidArgument as error:
+            raise InvalidArgument(
+                error.what, expected=error.expected, got=error.got, where=where, hint=error.hint
+            ) from None
+
+
+def _validated(kind: Any, values: Any, where: str | None) -> Any:
+    """`values` as `kind`; text from a command line or from YAML counts as the number that it spells."""
+    if isinstance(values, Mapping):
+        _check_names("field", values, [field.name for field in fields(kind)], where)
+    try:
+        return TypeAdapter(kind).validate_python(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"])) or "a value"
+        raise InvalidArgument(
+            f"{name} is out of range", expected=first["msg"], got=repr(first["input"]), where=where
+        ) from error

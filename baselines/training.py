@@ -1,0 +1,132 @@
+"""One pure training step for all models, and many of them in one call of the device, the sampler inside.
+
+The objective is that of GPICL (Kirsch et al. 2022, arXiv 2212.04458): the cross-entropy of y_j given
+x_1, y_1, …, x_{j-1}, y_{j-1}, x_j, averaged over the positions j of an episode and over the episodes of a batch.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float, Int, PyTree
+
+from baselines.model import Model
+from baselines.settings import Settings, Training, model_class
+from gpicl_bench import Batch
+
+
+class State(NamedTuple):
+    """What training changes: the arrays of the model, and those of the optimiser."""
+
+    weights: PyTree[Array]
+    optimiser: PyTree[Array]
+
+
+class Measured(NamedTuple):
+    """Of one step, before its update.
+
+    `accuracy` is accuracy@(T-1) on the batch, that is on tasks of the pool; without the episodes of the fixed
+    permutation, unless all are.
+    """
+
+    loss: Float[Array, "*n"]
+    gradient_norm: Float[Array, "*n"]
+    accuracy: Float[Array, "*n"]
+
+
+class Looked(NamedTuple):
+    """Of tasks that are not trained on: the loss, and accuracy@k for every k."""
+
+    loss: Float[Array, ""]
+    accuracy: Float[Array, " T"]
+
+
+class Trainer(NamedTuple):
+    """The functions of a run.
+
+    Attributes:
+        start: () -> State, the initial one.
+        train: (sampler, State, first step [], steps [n]) -> (State, Measured [n]).
+        look: (weights, Batch) -> Looked.
+    """
+
+    start: Callable[[], State]
+    train: Callable[..., tuple[State, Measured]]
+    look: Callable[[PyTree[Array], Batch], Looked]
+
+
+def make_trainer(settings: Settings) -> Trainer:
+    """The functions of a run; pure, not yet compiled."""
+    training, kind = settings.training, model_class(settings.model)
+    optimiser, info = make_optimiser(training), settings.made_suite.info
+    fixed = round(training.fixed_permutation * training.batch_size)
+
+    def build() -> Model:
+        words = np.array([training.seed >> 32, training.seed % 2**32], np.uint32)
+        return kind(info, settings.config, key=jax.random.wrap_key_data(words, impl="threefry2x32"))
+
+    shapes = eqx.filter_eval_shape(build)
+    static = eqx.partition(shapes, eqx.is_inexact_array_like)[1]
+    objective = partial(loss, static, jnp.dtype(training.compute))
+
+    def start() -> State:
+        weights = eqx.filter(build(), eqx.is_inexact_array)
+        return State(weights, optimiser.init(weights))
+
+    def train(sampler: Callable[[Any], Batch], state: State, steps: Int[Array, " n"]) -> tuple[State, Measured]:
+        def step(state: State, number: Int[Array, ""]) -> tuple[State, Measured]:
+            batch = with_fixed_permutation(sampler(number), fixed)
+            state, value, norm, right = train_step(objective, optimiser, state, batch)
+            return state, Measured(value, norm, right[fixed % len(right) :, -1].mean())
+
+        return jax.lax.scan(step, state, steps)
+
+    def look(weights: PyTree[Array], batch: Batch) -> Looked:
+        value, right = objective(weights, batch)
+        return Looked(value, right.mean(axis=0))
+
+    return Trainer(start, train, look)
+
+
+def train_step(
+    objective: Callable[..., Any], optimiser: optax.GradientTransformation, state: State, batch: Batch
+) -> tuple[State, Float[Array, ""], Float[Array, ""], Float[Array, "B T"]]:
+    """One update of the weights; the loss, the norm of its gradient and which predictions were right before it."""
+    (value, right), gradient = jax.value_and_grad(objective, has_aux=True)(state.weights, batch)
+    update, after = optimiser.update(gradient, state.optimiser, state.weights)
+    weights = optax.apply_updates(state.weights, update)
+    return State(weights, after), value, optax.tree.norm(gradient), right
+
+
+def loss(
+    static: PyTree[Any], compute: jnp.dtype, weights: PyTree[Array], batch: Batch
+) -> tuple[Float[Array, ""], Float[Array, "B T"]]:
+    """The cross-entropy in nats, and which predictions are right, 1 or 0."""
+    model = eqx.combine(jax.tree.map(lambda w: w.astype(compute), weights), static)
+    logits = jax.vmap(model)(batch.x.astype(compute), batch.y).astype(jnp.float32)
+    value = optax.softmax_cross_entropy_with_integer_labels(logits, batch.y).mean()
+    return value, (logits.argmax(axis=-1) == batch.y).astype(jnp.float32)
+
+
+def make_optimiser(training: Training) -> optax.GradientTransformation:
+    """Adam (Kingma and Ba 2015) on clipped gradients, the learning rate by its schedule."""
+    rate = training.learning_rate
+    if training.schedule == "cosine":
+        schedule = optax.schedules.warmup_cosine_decay_schedule(0.0, rate, training.warmup, training.steps)
+    else:
+        schedule = optax.schedules.warmup_constant_schedule(0.0, rate, training.warmup)
+    return optax.chain(optax.clip_by_global_norm(training.clip), optax.adam(schedule, eps=training.adam_epsilon))
+
+
+def with_fixed_permutation(batch: Batch, fixed: int) -> Batch:
+    """The first `fixed` episodes of a batch with the base dataset's own classes as labels."""
+    if fixed == 0:
+        return batch
+    classes = jnp.argsort(batch.label_map[:fixed], axis=1).astype(jnp.int32)  # the inverse of y = ρ(class)
+    y = batch.y.at[:fixed].set(jnp.take_along_axis(classes, batch.y[:fixed], axis=1))
+    return batch._replace(y=y, label_map=batch.label_map.at[:fixed].set(jnp.arange(classes.shape[1], dtype=jnp.int32)))

@@ -90,7 +90,7 @@ def read_arrays(path: Path, template: T, ignored: str | None = None) -> T:
             where=str(file),
         )
     wanted = {name: (leaf.shape, np.dtype(leaf.dtype)) for name, leaf in _paths(template)}
-    shapes = {n: (a.shape, a.dtype) for n, a in found.items() if ignored is None or not n.startswith(f"{ignored}.")}
+    shapes = {n: (a.shape, a.dtype) for n, a in found.items() if ignored is None or not n.startswith(ignored)}
     for name in sorted(wanted.keys() | shapes.keys()):
         if wanted.get(name) != shapes.get(name):
             raise CheckpointError(

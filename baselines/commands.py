@@ -13,16 +13,7 @@ _TRAIN = "python -m baselines train MODEL [--preset PRESET] [--suite ID] [--outp
 
 def main(arguments: list[str]) -> int:
     """Run one command."""
-    parser = argparse.ArgumentParser(prog="python -m baselines", description="Meta-train the baselines.")
-    commands = parser.add_subparsers(required=True, metavar="command")
-    training = commands.add_parser("train", help="meta-train a model", usage=_TRAIN)
-    training.add_argument("model", help="transformer or lstm; `train MODEL --help` lists all options")
-    training.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
-    training.set_defaults(run=lambda options: train(options.model, options.rest))
-    drawing = commands.add_parser("curve", help="draw the picture of a run again")
-    drawing.add_argument("folder", type=Path, help="of the run")
-    drawing.set_defaults(run=lambda options: curve(options.folder))
-    options = parser.parse_args(arguments)
+    options = _parser().parse_args(arguments)
     try:
         options.run(options)
     except KeyboardInterrupt:
@@ -37,6 +28,33 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m baselines", description="Meta-train the baselines.")
+    commands = parser.add_subparsers(required=True, metavar="command")
+    command = commands.add_parser("train", help="meta-train a model", usage=_TRAIN)
+    command.add_argument("model", help="transformer or lstm; `train MODEL --help` lists all options")
+    command.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    command.set_defaults(run=lambda options: train(options.model, options.rest))
+    command = commands.add_parser("curve", help="draw the picture of a run again")
+    command.add_argument("folder", type=Path, help="of the run")
+    command.set_defaults(run=lambda options: curve(options.folder))
+    command = commands.add_parser(
+        "reference", help="make the reference results of a preset; what was interrupted goes on"
+    )
+    command.add_argument(
+        "preset", help="a preset with reference runs, or `classical`: the learners without meta-training"
+    )
+    command.add_argument("--seeds", type=int, default=3, help="of meta-training (default: 3)")
+    command.add_argument("--num-tasks", type=int, default=1024, help="to score on (default: 1024)")
+    command.add_argument("--suite", help="in place of the preset's")
+    command.add_argument("--steps", type=int, help="in place of the preset's: for a trial")
+    command.add_argument("--output", type=Path, help="of results, weights and runs (default: this repository)")
+    command.set_defaults(run=reference)
+    command = commands.add_parser("table", help="write baselines/README.md from the results")
+    command.set_defaults(run=lambda options: table())
+    return parser
+
+
 def train(model: str, rest: list[str]) -> None:
     """`train MODEL`: every field of its Config and of Training is an option."""
     from baselines.settings import make_settings
@@ -48,6 +66,7 @@ def train(model: str, rest: list[str]) -> None:
     settings = make_settings(model, options.preset, given)
     preset = Path(options.preset).stem
     folder = options.output or Path("runs") / f"{preset}-{settings.name}-{settings.suite}-seed{settings.training.seed}"
+    from baselines.curve import PictureError, draw
     from baselines.display import display
     from baselines.run import run
 
@@ -57,7 +76,10 @@ def train(model: str, rest: list[str]) -> None:
         trained = run(settings, folder, options.resume, report)
     if not trained:
         print(f"this run had finished at step {steps:,}: nothing was trained", file=sys.stderr)
-    curve(folder)
+    try:
+        print(draw(folder))
+    except PictureError as error:  # the weights are what matters: `curve` draws it later
+        print(error, file=sys.stderr)
     print(
         f"score it: python -m gpicl_bench.evaluate baselines/{model}.py --suite {settings.suite} "
         f"--learner-arg checkpoint={folder}"
@@ -66,12 +88,29 @@ def train(model: str, rest: list[str]) -> None:
 
 def curve(folder: Path) -> None:
     """`curve RUN`: the picture of a run."""
-    from baselines.curve import PictureError, draw
+    from baselines.curve import draw
 
-    try:
-        print(draw(folder))
-    except PictureError as error:
-        print(error, file=sys.stderr)
+    print(draw(folder))
+
+
+def reference(options: argparse.Namespace) -> None:
+    """`reference PRESET`: train, score, keep."""
+    from baselines.reference import HERE, classical, reference
+
+    home, runs = options.output or HERE, (options.output or Path()) / "runs"
+    if options.preset == "classical":
+        classical(options.suite or "digits-proj-perm-v0", home / "results", options.num_tasks)
+        return
+    given = {name: value for name in ("suite", "steps") if (value := getattr(options, name)) is not None}
+    reference(options.preset, options.seeds, given, home / "results", home / "weights", runs, options.num_tasks)
+
+
+def table() -> None:
+    """`table`: the generated page."""
+    from baselines.reference import HERE
+    from baselines.table import write_readme
+
+    print(write_readme(HERE))
 
 
 def _train_options(model: str, rest: list[str]) -> argparse.Namespace:

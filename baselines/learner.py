@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int32
 
 from baselines.checkpoint import CheckpointError, read_about, read_arrays
-from baselines.model import Model
+from baselines.model import Model, skeleton
 from baselines.training import State
 from gpicl_bench import Info, sequence_learner
 from gpicl_bench.errors import InvalidArgument
@@ -40,9 +40,7 @@ def _logits(model: Model, x: Array, y: Array) -> Array:
     return jax.vmap(model)(x, y)
 
 
-def restore(
-    kind: type[Model], info: Info, checkpoint: str | Path, form: Literal["sequence", "step"] = "sequence"
-) -> MetaTrained:
+def restore(kind: type[Model], info: Info, checkpoint: str | Path, form: str = "sequence") -> MetaTrained:
     """The learner of a checkpoint.
 
     Args:
@@ -65,9 +63,10 @@ def restore(
         card = _card(about)
         if name != kind.name:
             raise CheckpointError("the checkpoint is of another model", expected=kind.name, got=name, where=str(path))
-        model = _empty(kind, trained, kind.Config(**config))
-        if model.max_examples is None:  # then the length of an episode shows in no weight, only in the state
-            model = _empty(kind, replace(trained, T=info.T), model.config)
+        config = kind.Config(**config)
+        longest = eqx.combine(*skeleton(kind, trained, config)).max_examples
+        # Without a limit the length of an episode shows in no weight, only in the state.
+        weights, static = skeleton(kind, trained if longest else replace(trained, T=info.T), config)
     except (KeyError, TypeError, AttributeError) as error:
         raise CheckpointError("the checkpoint is malformed", got=repr(error), where=str(path)) from error
     if (trained.D, trained.C) != (info.D, info.C):
@@ -77,16 +76,10 @@ def restore(
             got=f"D = {trained.D}, C = {trained.C}, trained on {trained.id}",
             where=str(path),
         )
-    weights, static = eqx.partition(model, eqx.is_inexact_array_like)
     found = read_arrays(path, State(weights, None), ignored="optimiser")
-    longest = {} if model.max_examples is None else {"max_examples": model.max_examples}
-    learner = MetaTrained(eqx.combine(found.weights, static), {**card, **longest})
+    limit = {"max_examples": longest} if longest else {}
+    learner = MetaTrained(eqx.combine(found.weights, static), {**card, **limit})
     return sequence_learner(learner) if form == "sequence" else learner
-
-
-def _empty(kind: type[Model], info: Info, config: Any) -> Model:
-    """The model, shapes in place of its arrays."""
-    return eqx.filter_eval_shape(lambda key: kind(info, config, key=key), jax.random.key(0))
 
 
 def _card(about: dict[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree
 
+from gpicl_bench import Info
+
 
 class Model(eqx.Module):
     """A model for D inputs and C classes. `Config` is a frozen dataclass; both forms give the same logits.
@@ -36,6 +38,12 @@ class Model(eqx.Module):
         self, state: Any, x: Float[Array, " D"], y_prev: Int[Array, ""]
     ) -> tuple[PyTree[Array], Float[Array, " C"]]:
         """One example further; `y_prev` is the label of the example before, -1 at first."""
+
+
+def skeleton(kind: type[Model], info: Info, config: Any) -> tuple[PyTree[jax.ShapeDtypeStruct], PyTree[Any]]:
+    """A model without its numbers: the shapes of its weights, and the rest; `equinox.combine` puts them together."""
+    model = eqx.filter_eval_shape(lambda key: kind(info, config, key=key), jax.random.key(0))
+    return eqx.partition(model, lambda leaf: isinstance(leaf, jax.ShapeDtypeStruct))
 
 
 def previous(y: Int[Array, " T"]) -> Int[Array, " T"]:

@@ -112,7 +112,14 @@ def _kept(settings: Settings, folder: Path, state: State, about: Row, row: Row) 
     """After a look: the metrics, the best weights, and last the checkpoint that stands for all of it."""
     with (folder / "metrics.jsonl").open("a") as file:
         file.write(json.dumps(row) + "\n")
-    now = {**describe(settings), "step": row["step"], "seconds": row["seconds"], "best": about["best"]}
+    count = sum(leaf.size for leaf in jax.tree.leaves(state.weights))
+    now = {
+        **describe(settings),
+        "parameters": count,
+        "step": row["step"],
+        "seconds": row["seconds"],
+        "best": about["best"],
+    }
     if about["best"] is None or row["validation_loss"] < about["best"]["validation_loss"]:
         now["best"] = {name: row[name] for name in ("step", "validation_loss", "validation_accuracy")}
         write_checkpoint(folder / "best", State(state.weights, None), now)
@@ -124,8 +131,14 @@ def _kept(settings: Settings, folder: Path, state: State, about: Row, row: Row) 
 
 
 def describe(settings: Settings) -> Row:
-    """What a checkpoint says of itself."""
-    return {"settings": settings.plain(), "info": asdict(settings.made_suite.info), "provenance": asdict(provenance())}
+    """What a run and a checkpoint say of themselves."""
+    cores = f", {len(os.sched_getaffinity(0))} cores" if jax.default_backend() == "cpu" else ""
+    return {
+        "settings": settings.plain(),
+        "info": asdict(settings.made_suite.info),
+        "hardware": jax.devices()[0].device_kind + cores,
+        "provenance": asdict(provenance()),
+    }
 
 
 def _restored(trainer: Trainer, folder: Path) -> tuple[State, Row]:

@@ -15,7 +15,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, PyTree
 
-from baselines.model import Model
+from baselines.model import Model, skeleton
 from baselines.settings import Settings, Training, model_class
 from gpicl_bench import Batch
 
@@ -70,12 +70,10 @@ def make_trainer(settings: Settings) -> Trainer:
         words = np.array([training.seed >> 32, training.seed % 2**32], np.uint32)
         return kind(info, settings.config, key=jax.random.wrap_key_data(words, impl="threefry2x32"))
 
-    shapes = eqx.filter_eval_shape(build)
-    static = eqx.partition(shapes, eqx.is_inexact_array_like)[1]
-    objective = partial(loss, static, jnp.dtype(training.compute))
+    objective = partial(loss, skeleton(kind, info, settings.config)[1], jnp.dtype(training.compute))
 
     def start() -> State:
-        weights = eqx.filter(build(), eqx.is_inexact_array)
+        weights = eqx.filter(build(), eqx.is_array)
         return State(weights, optimiser.init(weights))
 
     def train(sampler: Callable[[Any], Batch], state: State, steps: Int[Array, " n"]) -> tuple[State, Measured]:
@@ -115,11 +113,11 @@ def loss(
 
 def make_optimiser(training: Training) -> optax.GradientTransformation:
     """Adam (Kingma and Ba 2015) on clipped gradients, the learning rate by its schedule."""
-    rate = training.learning_rate
+    schedules, rate, warmup = optax.schedules, training.learning_rate, training.warmup
+    after = schedules.constant_schedule(rate)
     if training.schedule == "cosine":
-        schedule = optax.schedules.warmup_cosine_decay_schedule(0.0, rate, training.warmup, training.steps)
-    else:
-        schedule = optax.schedules.warmup_constant_schedule(0.0, rate, training.warmup)
+        after = schedules.cosine_decay_schedule(rate, max(training.steps - warmup, 1))
+    schedule = schedules.join_schedules([schedules.linear_schedule(0.0, rate, warmup), after], [warmup])
     return optax.chain(optax.clip_by_global_norm(training.clip), optax.adam(schedule, eps=training.adam_epsilon))
 
 

@@ -75,10 +75,12 @@ class Block(eqx.Module):
 
     def __init__(self, config: TransformerConfig, key: Array):
         width, inner = config.width, config.heads * config.head_size
-        keys = jax.random.split(key, 6)
+        keys = jax.random.split(key, 4)
         self.query, self.key, self.value = (matrix(k, width, inner) for k in keys[:3])
-        self.mix, self.expand = matrix(keys[3], inner, width), matrix(keys[4], width, 4 * width)
-        self.contract = matrix(keys[5], 4 * width, width)
+        self.expand = matrix(keys[3], width, 4 * width)
+        # The last product of each residual branch starts at 0 (Fixup, Zhang et al. 2019, arXiv 1901.09321): a block is
+        # the identity at first. Without it a paired model of width 128 stays on a plateau for thousands of steps.
+        self.mix, self.contract = jnp.zeros((inner, width)), jnp.zeros((4 * width, width))
         self.norm, self.mlp_norm = eqx.nn.LayerNorm(width), eqx.nn.LayerNorm(width)
         self.heads = config.heads
 
@@ -126,7 +128,7 @@ class Transformer(Model):
         self.info, self.config = info, config
         self.embed = matrix(embed, info.D + info.C, config.width)
         shifted = config.tokens == "shifted"
-        self.positions = 0.02 * jax.random.normal(positions, (info.T, config.width)) if shifted else None
+        self.positions = jax.random.normal(positions, (info.T, config.width)) if shifted else None
         self.blocks = [Block(config, k) for k in jax.random.split(blocks, config.layers)]
         self.norm = eqx.nn.LayerNorm(config.width)
         self.head = matrix(head, config.width, info.C) * 0.1

@@ -95,6 +95,24 @@ SUITES: dict[str, tuple[str, str, str, str]] = {
         "95a13f5f4888fa1e0026fa946bfa8457456fed19b84e78133cb88190cd7b07f1",
         "cfbff6a573d11b5dec2b2fc7358b4315e195d2c70df0bb70e46b98b94d317945",
     ),
+    "random_rgb32-proj-perm-v0": (
+        "449d79d6fb66f9fe3a5b759de6313955e16718d784e2aee8da7f3b2b7c0c8284",
+        "b5994eafc76fc475da80728c7f2ec51d08a2a4b7f4e0ae3c16ce13a248ce4329",
+        "b4cabbf7b1d70bf604866c1af99face6d5c90b157921e9afd316aa8bc1b7d49a",
+        "262cbc0533aa37484cb7f13d720d3278a692099c69b546df3215b74d328ecd50",
+    ),
+    "mnist_rgb32-proj-perm-v0": (
+        "2f5c6bb2e288307d57288f5dd3ee0ca5b261092f277e648ceed23a458c6bada4",
+        "02f9b81be7e07a775f4d77bb15c76e48233e7a32a51c944851aaafff5abf4dc7",
+        "f916b2c0b1ed93a6cb20dd275fff0a5ccce5e48582f77e3048c6cdd6e8f88337",
+        "7f68a4cc953b01d6e109841b0845ef522cda70230f3e2596d00fed9e7c9e99d6",
+    ),
+    "fashion_mnist_rgb32-proj-perm-v0": (
+        "429c1fb1164e2599930b341edde22d39e52ed6822fb742854f21296d56ce93e6",
+        "453cbff2a7a815dc1d70409fc660557debd3ee5bd95723127019dcb2a2180dd5",
+        "e237f025ee27e2d21ca5776738c702d2ee767a4bd9760e9bcd4b78d71a3237a2",
+        "d5a90c537238ce612a0f00ff649c7ae2e96d80649a29e687d3bd260e46bf5293",
+    ),
 }
 
 BENCHMARKS: dict[str, tuple[str, ...]] = {

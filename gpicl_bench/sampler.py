@@ -5,6 +5,7 @@ Inside `jit` a 64-bit number is a uint32 array `[2]`, (high, low): JAX's default
 
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -40,10 +41,10 @@ class Sampler:
         split, batch_size: static.
     """
 
-    pixels: Array
-    labels: Array
-    keys: dict[str, Array]
-    num_tasks: Array | None
+    pixels: Any  # an array each, or in its place what JAX puts into a pytree while it traces and compiles
+    labels: Any
+    keys: dict[str, Any]
+    num_tasks: Any
     split: Split
     batch_size: int
 

@@ -39,6 +39,24 @@ def test_each_file_has_neighbours_of_its_own(tmp_path):
     assert len(sys.path) <= len(before) + 1
 
 
+def test_a_file_of_a_package_imports_the_package(tmp_path):
+    inner = tmp_path / "package_of_test" / "inner"
+    inner.mkdir(parents=True)
+    for folder in (inner.parent, inner):
+        (folder / "__init__.py").touch()
+    (inner.parent / "label.py").write_text("LABEL = 3\n")
+    (inner / "neighbour_in_package.py").write_text("OTHER = 4\n")
+    text = "from package_of_test.label import LABEL\nimport numpy as np\nfrom neighbour_in_package import OTHER\n"
+    (inner / "mine.py").write_text(text + "learner = lambda context_x, context_y, query_x: np.array([LABEL + OTHER])\n")
+    assert load_learner(inner / "mine.py", SUITE.info).learner(*QUERY).tolist() == [7]
+    twin = tmp_path / "twin" / "package_of_test"
+    twin.mkdir(parents=True)
+    (twin / "__init__.py").touch()
+    (twin / "mine.py").write_text(constant(1))
+    with pytest.raises(errors.LearnerFileError, match="another package of this name"):
+        load_learner(twin / "mine.py", SUITE.info)
+
+
 @pytest.mark.parametrize(
     "body", ["sys.exit(0)", "raise GeneratorExit", "raise Unprintable()", "1 / 0", "np.asarray(Unready())"]
 )

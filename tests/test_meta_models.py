@@ -15,13 +15,18 @@ from gpicl_bench import Info, make
 
 INFO = Info("none", D=6, C=4, T=9)
 KINDS = [
-    (Transformer, TransformerConfig(tokens, layers=3, heads=2, head_size=4, width=8)) for tokens in ("shifted", "paired")
+    (Transformer, TransformerConfig(tokens, layers=3, heads=2, head_size=4, width=8))
+    for tokens in ("shifted", "paired")
 ] + [(Lstm, LstmConfig(tokens, hidden=7)) for tokens in ("shifted", "paired")]
 each_model = pytest.mark.parametrize(("kind", "config"), KINDS, ids=lambda v: getattr(v, "tokens", None) or v.name)
 
 
-def build(kind, config, info=INFO, seed=0):
-    return kind(info, config, key=jax.random.key(seed))
+def build(kind, config):
+    """A model with noise on every weight: as it starts, some are 0 or 1."""
+    model = kind(INFO, config, key=jax.random.key(0))
+    leaves, rest = jax.tree.flatten(model)
+    keys = jax.random.split(jax.random.key(1), len(leaves))
+    return rest.unflatten([leaf + 0.3 * jax.random.normal(k, leaf.shape) for leaf, k in zip(leaves, keys, strict=True)])
 
 
 def episode(length=INFO.T, seed=1):

@@ -4,8 +4,9 @@ from functools import cache
 
 from gpicl_bench.datasets import bundled, prepared
 from gpicl_bench.datasets import cache as kept
-from gpicl_bench.datasets.part import Part, part_sha256
+from gpicl_bench.datasets.part import Part, canonical, part_sha256
 from gpicl_bench.datasets.table import Dataset, dataset
+from gpicl_bench.datasets.views import view
 from gpicl_bench.errors import DataCorrupt
 
 
@@ -22,6 +23,14 @@ def load_part(name: str, part: str) -> Part:
     return _load(known, part, str(kept.place(name, part, sha256)))
 
 
+def _read(known: Dataset, part: str) -> Part:
+    """From the source; a view from the source of what it shows."""
+    if known.view is not None and known.base is not None:
+        shown = _read(dataset(known.base), part)
+        return canonical(view(known.view, shown.images), shown.labels)
+    return bundled.READERS[known.name](part) if known.tfds is None else prepared.read(known.tfds, part)
+
+
 @cache
 def _load(known: Dataset, part: str, place: str) -> Part:
     """Once a process and a cache folder: later calls share the memory-mapped arrays."""
@@ -29,7 +38,7 @@ def _load(known: Dataset, part: str, place: str) -> Part:
     found = kept.read(where, known, part)
     if found is not None:
         return found
-    fresh = bundled.READERS[known.name](part) if known.tfds is None else prepared.read(known.tfds, part)
+    fresh = _read(known, part)
     if part_sha256(fresh) != sha256:
         raise DataCorrupt(
             f"the images of {known.name} are not those of the protocol",

@@ -1,10 +1,11 @@
 """THE table of base datasets, with everything the protocol pins about each."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from types import MappingProxyType
 
+from gpicl_bench.datasets.views import VIEWS
 from gpicl_bench.errors import SuiteNotFound
 
 
@@ -23,6 +24,7 @@ class Dataset:
         sha256: by part, over the canonical order.
         tfds: its name in TensorFlow Datasets; None for a bundled one.
         replacement: whether an episode draws its images with replacement.
+        base: for a view, the base dataset that it shows; None for a base dataset itself.
         licence: as its publishers state it.
     """
 
@@ -39,12 +41,18 @@ class Dataset:
     citation: str
     tfds: str | None = None
     replacement: bool = False
+    base: str | None = None
 
     @property
     def dimension(self) -> int:
         """D, the pixels of an image."""
         height, width, channels = self.shape
         return height * width * channels
+
+    @property
+    def view(self) -> str | None:
+        """The view's name, as the dataset's own name has it at its end."""
+        return None if self.base is None else self.name.removeprefix(f"{self.base}_")
 
     @property
     def origin(self) -> str:
@@ -139,7 +147,50 @@ _TABLE = [
     ),
 ]
 
-DATASETS: Mapping[str, Dataset] = MappingProxyType({known.name: known for known in _TABLE})
+
+def _view(base: Dataset, name: str, center: int, std: float, train: str, test: str) -> Dataset:
+    """The row of a view; `train` and `test` are its hashes."""
+    return replace(
+        base,
+        name=f"{base.name}_{name}",
+        title=f"{base.title}, in the view {name}",
+        shape=VIEWS[name].gives,
+        center=center,
+        std=std,
+        sha256={"train": train, "test": test},
+        base=base.name,
+    )
+
+
+_BY_NAME = {known.name: known for known in _TABLE}
+_VIEWS = [
+    _view(
+        _BY_NAME["random"],
+        "rgb32",
+        center=97,
+        std=84.28169318512973,
+        train="0e72fb84de4b8ccf95b5ad9f72ec980cbdb254f1e5bbeeb7a38da163b9462cf0",
+        test="0e72fb84de4b8ccf95b5ad9f72ec980cbdb254f1e5bbeeb7a38da163b9462cf0",
+    ),
+    _view(
+        _BY_NAME["mnist"],
+        "rgb32",
+        center=26,
+        std=70.18042327879908,
+        train="63df9e6588d41d95b5cd6dae4d0e708eaaf376cbcfb8abfaa248573c1aebd03d",
+        test="d611ed83404efd46ff461b9b8e7891b62932460a73de9fda289b0d4ce91a31c8",
+    ),
+    _view(
+        _BY_NAME["fashion_mnist"],
+        "rgb32",
+        center=56,
+        std=84.61190011498954,
+        train="eda708437842624d9e76676714792ad1dfef068cdb25969b28a0ccb815a7f793",
+        test="869056c573b68e86b3b200b17ea0f452409f07848fd70f998182040c7825b19f",
+    ),
+]
+
+DATASETS: Mapping[str, Dataset] = MappingProxyType({known.name: known for known in (*_TABLE, *_VIEWS)})
 
 
 def dataset(name: str) -> Dataset:

@@ -86,7 +86,10 @@ def _plain(args: Mapping[str, Any] | None) -> dict[str, Any]:
 
 def _run(path: Path, source: bytes) -> ModuleType:
     """Run exactly these bytes: Python's own import may take an older compiled copy."""
-    _enter(path.parent)
+    if (path.parent / "__init__.py").exists():
+        _enter_package(path.parent)
+    else:
+        _enter(path.parent)
     name = f"gpicl_learner_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
     module = ModuleType(name)
     module.__file__ = str(path)
@@ -100,6 +103,25 @@ def _run(path: Path, source: bytes) -> ModuleType:
     with calling(str(path), LearnerFileError, "the learner file raised an error while it was loaded"):
         exec(code, module.__dict__)
     return module
+
+
+def _enter_package(folder: Path) -> None:
+    """Let a file of a package import that package by its name; its neighbours too, where no other has their name."""
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))
+    while (folder.parent / "__init__.py").exists():
+        folder = folder.parent
+    imported = getattr(sys.modules.get(folder.name), "__file__", None)
+    if imported is not None and Path(imported).resolve().parent != folder:
+        raise LearnerFileError(
+            "another package of this name is imported already",
+            expected=str(folder),
+            got=imported,
+            hint="load this learner in a process of its own",
+        )
+    if str(folder.parent) not in sys.path:
+        sys.path.insert(0, str(folder.parent))
+    importlib.invalidate_caches()
 
 
 _entered: tuple[str, frozenset[str]] | None = None  # the folder put on the path, and what was imported before

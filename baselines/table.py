@@ -1,0 +1,204 @@
+"""`baselines/README.md`, made of the files in `results/`: every number stands beside its run."""
+
+import json
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from baselines.checkpoint import write_file
+from baselines.curve import draw_learning_curves
+from baselines.reference import CLASSICAL, RUNS
+from gpicl_bench import Result, compare, load_result
+
+PAPER = {  # arXiv 2212.04458, Table 1: accuracy@99 in percent on unseen tasks, meta-trained on MNIST tasks
+    "mnist": {"transformer": 73.70, "lstm": 25.39},
+    "fashion_mnist": {"transformer": 62.24, "lstm": 28.12},
+    "kmnist": {"transformer": 53.39, "lstm": 18.10},
+    "random": {"transformer": 100.00, "lstm": 58.72},
+}
+
+HEAD = """# Baselines
+
+This page is generated: `python -m baselines table`. One readable file a learner:
+
+| file | what it is |
+|---|---|
+{files}
+
+Learning to learn emerges on a laptop, in minutes, and the result is a learner like any other:
+
+```bash
+python -m baselines train transformer --preset digits-tiny --output runs/mine
+python -m gpicl_bench.evaluate baselines/transformer.py --learner-arg checkpoint=runs/mine
+```
+
+The first draws `runs/mine/curve.png`; killed at any moment, it goes on with `--resume`, to the same bits.
+`python -m baselines train transformer --help` lists every setting: the paper's interventions are `--num-tasks`,
+`--batch-size`, `--adam-epsilon`, `--fixed-permutation` and `--seed`. Presets are in [presets/](presets). Weights that
+come with the repository need no training:
+
+```python
+import baselines
+import gpicl_bench
+
+learner = baselines.load("transformer", "digits-proj-perm-v0")
+print(gpicl_bench.evaluate(learner, "digits-proj-perm-v0", num_tasks=64, positions=[0, 10, 99]))
+```
+
+## Reference runs
+
+Unseen tasks, held-out images, {num_tasks} tasks of `meta_test`. The mean over meta-training seeds, and a 95% t interval
+over them; for learners without meta-training, and for fewer than three seeds, an interval over tasks. The score is the
+area under the learning curve: chance 0, perfect 1. Weights were selected on `meta_validation` alone.
+"""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One meta-training run: what its `run.json` says, and its results by suite."""
+
+    folder: Path
+    about: dict[str, Any]
+    seconds: float
+    results: dict[str, Result]
+
+    @property
+    def name(self) -> str:
+        return self.folder.name.rpartition("-seed")[0]
+
+    @property
+    def seed(self) -> int:
+        return int(self.about["settings"]["training"]["seed"])
+
+
+def write_readme(home: Path) -> Path:
+    """Write README.md and the pictures into `home`, the folder of the baselines."""
+    runs = read_runs(home / "results")
+    classical = read_classical(home / "results" / "classical")
+    parts = [_head(home, [*runs.values()])]
+    suites = dict.fromkeys(id for group in runs.values() for run in group for id in run.results)
+    for suite in suites:
+        parts.append(_suite(home, suite, runs, classical.get(suite, {})))
+    parts.append(_every_run(home, runs))
+    parts.append(_not_run(runs))
+    write_file(home / "README.md", "\n".join(parts).encode())
+    return home / "README.md"
+
+
+def read_runs(folder: Path) -> dict[tuple[str, str], list[Run]]:
+    """All runs by preset and name, in the order of RUNS."""
+    found: dict[tuple[str, str], list[Run]] = defaultdict(list)
+    for preset, models in RUNS.items():
+        for model, tokens in models:
+            for place in sorted(folder.glob(f"{preset}/{model}-{tokens}-seed*/run.json")):
+                rows = (place.parent / "metrics.jsonl").read_text().splitlines()
+                results = {f.stem: load_result(f) for f in sorted(place.parent.glob("*.json")) if f != place}
+                seconds = json.loads(rows[-1])["seconds"]
+                run = Run(place.parent, json.loads(place.read_text()), seconds, results)
+                found[preset, f"{model}-{tokens}"].append(run)
+    return dict(found)
+
+
+def read_classical(folder: Path) -> dict[str, dict[str, Result]]:
+    """The results of learners without meta-training, by suite and name."""
+    found: dict[str, dict[str, Result]] = defaultdict(dict)
+    for name in CLASSICAL:
+        for file in sorted(folder.glob(f"{name}/*.json")):
+            found[file.stem][name] = load_result(file)
+    return dict(found)
+
+
+def _head(home: Path, groups: list[list[Run]]) -> str:
+    models = dict.fromkeys(model for group in RUNS.values() for model, _ in group)
+    files = [home / f"{name}.py" for name in (*models, *CLASSICAL)]
+    rows = [f"| [{path.name}]({path.name}) | {_first_sentence(path)} |" for path in files]
+    sizes = {r.setting.num_tasks for group in groups for run in group for r in run.results.values()}
+    return HEAD.format(files="\n".join(rows), num_tasks=" or ".join(f"{n:,}" for n in sorted(sizes)))
+
+
+def _first_sentence(path: Path) -> str:
+    return path.read_text().split('"""')[1].split("\n\n")[0].replace("\n", " ").strip().rstrip(".")
+
+
+def _suite(home: Path, suite: str, runs: dict[tuple[str, str], list[Run]], classical: dict[str, Result]) -> str:
+    """The table of a suite, best first, and the picture of its learning curves."""
+    groups = {f"{name} ({preset})": [r for r in group if suite in r.results] for (preset, name), group in runs.items()}
+    by_name = {name: [run.results[suite] for run in group] for name, group in groups.items() if group}
+    everyone = {**by_name, **{name: [result] for name, result in classical.items()}}
+    last = next(iter(everyone.values()))[0].setting.num_examples - 1
+    accuracy, score = compare(everyone, at=last), compare(everyone)
+    scores = {learner.name: learner for learner in score.learners}
+    lines = [
+        f"\n### {suite}\n",
+        f"| learner (preset) | accuracy@{last} | score | seeds | parameters | meta-training | the paper's |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for learner in accuracy.learners:
+        about = _about(groups.get(learner.name, []), suite)
+        shown = _interval(learner.mean, learner.run_interval or learner.task_interval)
+        area = scores[learner.name]
+        lines.append(
+            f"| {learner.name} | {shown} | {_interval(area.mean, area.run_interval or area.task_interval)} | {about} |"
+        )
+    picture = home / "results" / f"{suite}.png"
+    draw_learning_curves(everyone, picture)
+    return "\n".join([*lines, f"\n![Learning curves on {suite}](results/{picture.name})"])
+
+
+def _about(group: list[Run], suite: str) -> str:
+    """The last four columns."""
+    if not group:
+        return "– | – | none | –"
+    first, minutes = group[0].about, [run.seconds / 60 for run in group]
+    steps, batch = (first["settings"]["training"][name] for name in ("steps", "batch_size"))
+    paper = PAPER.get(suite.partition("-")[0], {}).get(first["settings"]["model"])
+    return (
+        f"{len(group)} | {first['parameters']:,} | {steps:,} × {batch} episodes, "
+        f"{min(minutes):.1f} to {max(minutes):.1f} min, {first['hardware']} | {f'{paper / 100:.3f}' if paper else '–'}"
+    )
+
+
+def _interval(mean: float, interval: tuple[float, float]) -> str:
+    return f"{mean:.3f} ({interval[0]:.3f} to {interval[1]:.3f})"
+
+
+def _every_run(home: Path, runs: dict[tuple[str, str], list[Run]]) -> str:
+    lines = [
+        "\n## Every run\n",
+        "Accuracy after the last labelled example, with its Wilson interval over tasks.\n",
+        "| preset | suite | accuracy | score | evidence | selected step | commit | run |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for (preset, _), group in runs.items():
+        for run in group:
+            for suite, result in run.results.items():
+                low, high = result.accuracy_interval[-1]
+                columns = (
+                    preset,
+                    suite,
+                    _interval(float(result.accuracy[-1]), (float(low), float(high))),
+                    "–" if result.score is None else f"{result.score:.3f}",
+                    result.evidence.partition(" (")[0],
+                    f"{run.about['step']:,}",
+                    str(run.about["provenance"]["commit"])[:10],
+                    f"[{run.folder.name}]({run.folder.relative_to(home)})",
+                )
+                lines.append(f"| {' | '.join(columns)} |")
+    return "\n".join(lines)
+
+
+def _not_run(runs: dict[tuple[str, str], list[Run]]) -> str:
+    """What RUNS names and `results/` lacks, with the command."""
+    missing = [(p, f"{m}-{t}") for p, models in RUNS.items() for m, t in models if (p, f"{m}-{t}") not in runs]
+    if not missing:
+        return ""
+    rows = [f"| {preset} | {name} | `python -m baselines reference {preset}` |" for preset, name in missing]
+    lines = [
+        "\n## Not run\n",
+        "On one GPU; nobody has run these yet.\n",
+        "| preset | model | command |",
+        "|---|---|---|",
+        *rows,
+    ]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,554 @@
+"""Meta-training: what it minimises, what it leaves behind, and that a killed run ends as an uninterrupted one."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from baselines.checkpoint import CheckpointError, read_about, read_arrays, write_checkpoint
+from baselines.curve import draw
+from baselines.learner import restore
+from baselines.lstm import Lstm
+from baselines.run import TrainingError, checkpoints, read_metrics, run
+from baselines.settings import MODELS, make_settings
+from baselines.training import State, make_trainer, with_fixed_permutation
+from baselines.transformer import Transformer
+from gpicl_bench import evaluate, load_learner, make
+from gpicl_bench.errors import InvalidArgument, LearnerFileError
+from tests.conftest import ROOT
+
+SMALL = {"steps": 6, "every": 2, "batch_size": 3, "num_examples": 5, "warmup": 2, "validation_tasks": 4}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def as_optax_needs():
+    """Optax mixes integers and floats; the models themselves are tested under strict promotion."""
+    with jax.numpy_dtype_promotion("standard"):
+        yield
+
+
+def small(model="lstm", **options):
+    size = {"hidden": 8} if model == "lstm" else {"width": 8, "heads": 2, "head_size": 4}
+    return make_settings(model, "digits-tiny", {**SMALL, **size, **options})
+
+
+def weights(folder, name=None):
+    path = folder / name if name else checkpoints(folder)[-1]
+    return path.with_suffix(".safetensors").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The folder of a finished run, and its settings."""
+    folder = tmp_path_factory.mktemp("run") / "finished"
+    assert run(small(), folder)
+    return folder, small()
+
+
+def test_the_objective_is_the_mean_cross_entropy_of_all_positions():
+    settings = small("transformer")
+    trainer = make_trainer(settings)
+    state = trainer.start()
+    batch = make(settings.suite, num_examples=5).meta_validation.batch(0, 3)
+    looked = trainer.look(state.weights, jax.tree.map(jnp.asarray, batch._replace(task=0, episode=0)))
+    model = Transformer(settings.made_suite.info, settings.config, key=jax.random.key(0))
+    logits = np.stack(
+        [np.asarray(model(*map(jnp.asarray, example)), np.float64) for example in zip(batch.x, batch.y, strict=True)]
+    )
+    chance = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
+    shown = np.take_along_axis(chance, batch.y[..., None], axis=-1)[..., 0]
+    assert float(looked.loss) == pytest.approx(-np.log(shown).mean(), rel=1e-5)
+    assert np.allclose(looked.accuracy, (logits.argmax(-1) == batch.y).mean(axis=0))
+
+
+def test_a_step_is_adam_on_a_clipped_gradient():
+    """Two steps against Adam as Kingma and Ba write it, in NumPy, the gradients by JAX."""
+    settings = small("transformer", clip=0.05, warmup=0, schedule="constant", adam_epsilon=1e-4)
+    trainer, training = make_trainer(settings), settings.training
+    sampler = settings.made_suite.meta_train.sampler(training.batch_size)
+    state, measured = trainer.train(sampler, trainer.start(), jnp.arange(2))
+    names, theta = zip(*jax.tree_util.tree_flatten_with_path(trainer.start().weights)[0], strict=True)
+    structure = jax.tree.structure(trainer.start().weights)
+    m, v = [0.0] * len(names), [0.0] * len(names)
+    for t in (1, 2):
+        batch = sampler(t - 1)
+        gradient = jax.grad(lambda w, batch=batch: trainer.look(w, batch).loss)(jax.tree.unflatten(structure, theta))
+        gradient = [np.asarray(g, np.float64) for g in jax.tree.leaves(gradient)]
+        norm = np.sqrt(sum((g**2).sum() for g in gradient))
+        assert float(measured.gradient_norm[t - 1]) == pytest.approx(norm, rel=1e-4)
+        gradient = [g * min(1, training.clip / norm) for g in gradient]
+        m = [0.9 * a + 0.1 * g for a, g in zip(m, gradient, strict=True)]
+        v = [0.999 * a + 0.001 * g**2 for a, g in zip(v, gradient, strict=True)]
+        update = [(a / (1 - 0.9**t)) / (np.sqrt(b / (1 - 0.999**t)) + 1e-4) for a, b in zip(m, v, strict=True)]
+        theta = [jnp.asarray(w - training.learning_rate * u, jnp.float32) for w, u in zip(theta, update, strict=True)]
+    for name, ours, expected in zip(names, jax.tree.leaves(state.weights), theta, strict=True):
+        assert np.allclose(ours, expected, atol=2e-5), name
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("tokens", ["shifted", "paired"])
+@pytest.mark.parametrize("compute", ["float32", "bfloat16"])
+def test_every_model_learns(model, tokens, compute):
+    """The labels of one fixed task: the loss falls well below that of chance."""
+    options = {"tokens": tokens, "compute": compute, "num_tasks": 1, "batch_size": 16, "learning_rate": 0.01}
+    settings = small(model, **options, warmup=0, schedule="constant")
+    trainer = make_trainer(settings)
+    sampler = settings.made_suite.meta_train.sampler(16, 1)
+    state, measured = jax.jit(trainer.train)(sampler, trainer.start(), jnp.arange(120))
+    assert float(measured.loss[0]) > 2.2
+    assert float(measured.loss[-5:].mean()) < 1.5
+    assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(state.weights))
+
+
+def test_many_steps_are_the_same_in_one_call_or_in_two():
+    trainer, settings = make_trainer(small()), small()
+    sampler = settings.made_suite.meta_train.sampler(3)
+    train = jax.jit(trainer.train)
+    whole, _ = train(sampler, trainer.start(), jnp.arange(4))
+    half, _ = train(sampler, trainer.start(), jnp.arange(2))
+    again, _ = train(sampler, half, jnp.arange(2, 4))
+    assert all(np.array_equal(a, b) for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(again), strict=True))
+
+
+def test_the_fixed_permutation_is_that_of_the_base_dataset():
+    split = make("digits-proj-perm-v0", num_examples=7).meta_train
+    batch = split.sampler(5)(3)
+    changed = with_fixed_permutation(batch, 2)
+    for b in range(5):
+        episode, labels = split.episode(15 + b), split.part.labels
+        expected = labels[episode.indices] if b < 2 else episode.y
+        assert changed.y[b].tolist() == expected.tolist()
+        assert changed.label_map[b].tolist() == (list(range(10)) if b < 2 else batch.label_map[b].tolist())
+    assert jnp.array_equal(changed.x, batch.x)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"seed": 1},
+        {"seed": 2**32},
+        {"num_tasks": 2},
+        {"batch_size": 4},
+        {"fixed_permutation": 0.5},
+        {"adam_epsilon": 0.1},
+    ]
+    + [
+        {"learning_rate": 0.1},
+        {"clip": 1e-3},
+        {"warmup": 0},
+        {"schedule": "constant", "warmup": 0},
+        {"compute": "bfloat16"},
+    ],
+    ids=lambda options: next(iter(options)),
+)
+def test_every_option_changes_the_weights(options):
+    def trained(settings):
+        training, trainer = settings.training, make_trainer(settings)
+        sampler = settings.made_suite.meta_train.sampler(training.batch_size, training.num_tasks, training.seed)
+        return jax.tree.leaves(jax.jit(trainer.train)(sampler, trainer.start(), jnp.arange(3))[0].weights)
+
+    ours, other = trained(small()), trained(small(**options))
+    assert any(not np.array_equal(a, b) for a, b in zip(ours, other, strict=True))
+
+
+def test_a_run_leaves_metrics_checkpoints_and_the_best_weights(finished):
+    folder, settings = finished
+    rows = read_metrics(folder)
+    assert [row["step"] for row in rows] == [2, 4, 6]
+    assert [path.name for path in checkpoints(folder)] == [f"checkpoint-{step:010d}" for step in (2, 4, 6)]
+    best = min(rows, key=lambda row: row["validation_loss"])
+    about = read_about(folder / "best")
+    assert about["best"]["step"] == about["step"] == best["step"]
+    assert about["settings"] == json.loads((folder / "run.json").read_text())["settings"] == settings.plain()
+    assert about["provenance"]["versions"]["optax"]
+    assert draw(folder).read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_best_weights_are_chosen_on_meta_validation(finished):
+    """What was selected gives on the tasks of meta_validation exactly the loss that was written down."""
+    folder, settings = finished
+    trainer, suite = make_trainer(settings), settings.made_suite
+    found = read_arrays(folder / "best", State(jax.eval_shape(trainer.start).weights, None))
+    looked = jax.jit(trainer.look)(found.weights, jax.jit(lambda s: s(0))(suite.meta_validation.sampler(4)))
+    assert float(looked.loss) == read_about(folder / "best")["best"]["validation_loss"]
+
+
+def test_training_reads_no_images_of_meta_test(tmp_path, monkeypatch):
+    from gpicl_bench import Split
+
+    seen, part = set(), Split.part
+
+    class Watched:
+        def __get__(self, split, kind):
+            seen.add((split.name, split.images))
+            return part.__get__(split, kind)
+
+    monkeypatch.setattr(Split, "part", Watched())
+    run(small(), tmp_path / "run")
+    assert seen == {("meta_train", "train"), ("meta_validation", "train")}
+
+
+def test_two_runs_of_one_seed_are_equal_and_another_seed_is_not(finished, tmp_path):
+    folder, settings = finished
+    run(settings, tmp_path / "same")
+    run(small(seed=5), tmp_path / "other")
+    assert weights(tmp_path / "same") == weights(folder) != weights(tmp_path / "other")
+
+
+PROGRAM = """
+import sys
+from pathlib import Path
+from baselines.run import run
+from baselines.settings import make_settings
+run(make_settings('lstm', 'digits-tiny', {options}), Path(sys.argv[1]), resume=True)
+"""
+
+
+def test_killed_at_any_moment_and_resumed_it_ends_with_the_same_bits(finished, tmp_path):
+    """kill -9 at random moments of start, steps and writing; the last attempt is left alone."""
+    folder, draws = finished[0], random.Random(7)
+    command = [sys.executable, "-c", PROGRAM.format(options={**SMALL, "hidden": 8}), str(tmp_path / "run")]
+    environment, killed = {**os.environ, "PYTHONPATH": str(ROOT)}, 0
+    for _ in range(6):
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "run" / "run.json").exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(draws.uniform(0, 4))
+        process.send_signal(signal.SIGKILL)
+        killed += process.wait() == -signal.SIGKILL
+    subprocess.run(command, cwd=ROOT, env=environment, check=True)
+    assert killed > 0
+    assert weights(tmp_path / "run") == weights(folder)
+    assert weights(tmp_path / "run", "best") == weights(folder, "best")
+    assert [row["step"] for row in read_metrics(tmp_path / "run")] == [2, 4, 6]
+
+
+@pytest.mark.parametrize("write", range(1, 10))
+def test_killed_between_any_two_writes_it_resumes_to_the_same_bits(finished, tmp_path, monkeypatch, write):
+    """The process ends just before its n-th file of the run is put in place."""
+    import baselines.checkpoint
+
+    class Killed(BaseException):
+        pass
+
+    left, real = [write], baselines.checkpoint.Path.replace
+
+    def replace_or_die(scratch, path):
+        left[0] -= 1
+        if left[0] == 0:
+            raise Killed
+        return real(scratch, path)
+
+    monkeypatch.setattr(baselines.checkpoint.Path, "replace", replace_or_die)
+    with pytest.raises(Killed):
+        run(small(), tmp_path / "run")
+    monkeypatch.undo()
+    assert run(small(), tmp_path / "run", resume=True)
+    assert weights(tmp_path / "run") == weights(finished[0])
+    assert weights(tmp_path / "run", "best") == weights(finished[0], "best")
+    assert [{**row, "seconds": 0, "tasks_per_second": 0} for row in read_metrics(tmp_path / "run")] == [
+        {**row, "seconds": 0, "tasks_per_second": 0} for row in read_metrics(finished[0])
+    ]
+
+
+def test_a_line_of_metrics_that_was_cut_off_is_forgotten(finished, tmp_path):
+    folder = copied(finished[0], tmp_path)
+    for path in checkpoints(folder)[1:]:
+        path.with_suffix(".json").unlink()
+    whole = (folder / "metrics.jsonl").read_bytes()
+    (folder / "metrics.jsonl").write_bytes(whole[:-20])
+    run(small(), folder, resume=True)
+    assert [row["step"] for row in read_metrics(folder)] == [2, 4, 6]
+    assert weights(folder) == weights(finished[0])
+
+
+def copied(folder, tmp_path):
+    import shutil
+
+    return shutil.copytree(folder, tmp_path / "copy")
+
+
+def test_a_finished_run_trains_nothing(finished):
+    folder, settings = finished
+    before = {path: path.stat().st_mtime_ns for path in folder.iterdir() if path.name != ".lock"}
+    assert run(settings, folder, resume=True) is False
+    assert before == {path: path.stat().st_mtime_ns for path in before}
+
+
+def test_a_folder_with_a_run_is_not_overwritten(finished):
+    with pytest.raises(TrainingError, match="--resume"):
+        run(finished[1], finished[0])
+    with pytest.raises(TrainingError, match=r"expected: hidden = 8\n  got: hidden = 9"):
+        run(small(hidden=9), finished[0], resume=True)
+
+
+def test_one_process_at_a_time(finished, tmp_path):
+    import fcntl
+
+    (tmp_path / "run").mkdir()
+    with (tmp_path / "run" / ".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(TrainingError, match="another process"):
+            run(small(), tmp_path / "run")
+
+
+def test_a_loss_that_is_no_number_stops_with_the_step(tmp_path):
+    settings = small(learning_rate=1e38, schedule="constant", warmup=0, steps=40, every=20, clip=1e30)
+    with pytest.raises(TrainingError) as caught:
+        run(settings, tmp_path / "run")
+    text = str(caught.value)
+    assert "where: step" in text
+    assert "the last good checkpoint is the start" in text
+    assert "--learning-rate" in text
+    assert not checkpoints(tmp_path / "run")
+
+
+def test_the_first_bad_step_and_the_last_good_checkpoint_are_named(tmp_path, monkeypatch):
+    import baselines.run
+
+    def poisoned(settings):
+        trainer = make_trainer(settings)
+
+        def train(sampler, state, steps):
+            state, measured = trainer.train(sampler, state, steps)
+            return state, measured._replace(loss=jnp.where(steps == 3, jnp.nan, measured.loss))
+
+        return trainer._replace(train=train)
+
+    monkeypatch.setattr(baselines.run, "make_trainer", poisoned)
+    with pytest.raises(TrainingError, match=r"(?s)step 3\n.*checkpoint-0000000002") as caught:
+        run(small(), tmp_path / "run")
+    assert "loss nan" in str(caught.value)
+    assert [path.name for path in checkpoints(tmp_path / "run")] == ["checkpoint-0000000002"]
+
+
+def test_a_batch_that_does_not_fit_is_refused_with_advice(tmp_path):
+    with pytest.raises(TrainingError, match=r"(?s)does not fit.*--batch-size 50000000 or less"):
+        run(small(batch_size=10**8, num_examples=100), tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"batch_siz": 3}, r"no such option(?s:.*)did you mean batch_size\?"),
+        ({"tokens": "pared"}, "'shifted' or 'paired'"),
+        ({"batch_size": 0}, "batch_size is out of range"),
+        ({"batch_size": "many"}, "batch_size is out of range"),
+        ({"learning_rate": float("nan")}, "learning_rate is out of range"),
+        ({"fixed_permutation": 1.5}, "fixed_permutation is out of range"),
+        ({"seed": -1}, "seed is out of range"),
+        ({"num_tasks": 0}, "num_tasks"),
+        ({"warmup": 7}, "longer than the run"),
+        ({"suite": "digit-proj-perm-v0"}, "did you mean"),
+        ({"num_examples": 1000}, "an episode is longer than the pool"),
+    ],
+)
+def test_options_out_of_range_are_refused(options, message):
+    with pytest.raises((InvalidArgument, LookupError), match=message):
+        small(**options).made_suite  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("model", "preset", "message"),
+    [
+        ("transfromer", "digits-tiny", r"did you mean transformer\?"),
+        ("lstm", "digit-tiny", r"did you mean digits-tiny\?"),
+        ("lstm", "best", "the preset best has no lstm"),
+        ("lstm", "nowhere.yaml", "cannot be read"),
+    ],
+)
+def test_unknown_models_and_presets_are_refused(model, preset, message):
+    with pytest.raises(InvalidArgument, match=message):
+        make_settings(model, preset, {})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("- 1", "a preset is a mapping"),
+        ("suite: [", "cannot be read"),
+        ("trainin: {}", r"did you mean training\?"),
+        ("models: {lstm: {confg: {}}}", r"did you mean config\?"),
+        ("models: {lsm: {}}", r"did you mean lstm\?"),
+        ("models: {lstm: {}}", "no"),
+        ("suite: digits-proj-perm-v0\nmodels: {lstm: {config: {width: 3}}}", "no such field"),
+        ("suite: digits-proj-perm-v0\nmodels: {lstm: {}}", "steps is out of range"),
+    ],
+)
+def test_malformed_presets_are_refused(tmp_path, text, message):
+    (tmp_path / "mine.yaml").write_text(text)
+    with pytest.raises((InvalidArgument, LookupError, ValueError), match=message):
+        make_settings("lstm", str(tmp_path / "mine.yaml"), {})
+
+
+@pytest.mark.parametrize("preset", sorted(path.stem for path in (ROOT / "baselines" / "presets").glob("*.yaml")))
+def test_every_preset_can_be_read(preset):
+    import yaml
+
+    for model in yaml.safe_load((ROOT / "baselines" / "presets" / f"{preset}.yaml").read_text())["models"]:
+        assert make_settings(model, preset, {}).training.steps > 0
+
+
+def test_a_checkpoint_is_a_learner_in_both_forms(finished):
+    folder, settings = finished
+    suite, path = settings.made_suite, ROOT / "baselines" / "lstm.py"
+    results = [
+        evaluate(load_learner(path, suite.info, {"checkpoint": str(folder), "form": form}), suite, num_tasks=8)
+        for form in ("sequence", "step")
+    ]
+    assert np.array_equal(results[0].prediction, results[1].prediction)
+    assert np.allclose(results[0].log_loss, results[1].log_loss, atol=1e-5)
+    assert [r.learner.form for r in results] == ["sequence", "step (JAX)"]
+    card, about = results[0].learner.card, read_about(folder / "best")
+    assert card["meta_training"] == {
+        "suite": "digits-proj-perm-v0",
+        "num_tasks": about["step"] * 3,
+        "seed": 0,
+        "steps": about["step"],
+    }
+    assert card["weights_sha256"] == about["sha256"]
+
+
+def test_a_learner_answers_as_the_trained_model(finished):
+    folder, settings = finished
+    suite = settings.made_suite
+    learner = restore(Lstm, suite.info, checkpoints(folder)[-1])
+    trainer, batch = make_trainer(settings), suite.meta_validation.batch(0, 4)
+    state = read_arrays(checkpoints(folder)[-1], jax.eval_shape(trainer.start))
+    looked = trainer.look(state.weights, jax.tree.map(jnp.asarray, batch._replace(task=0, episode=0)))
+    right = np.asarray(learner(batch.x, batch.y)).argmax(-1) == batch.y
+    assert np.allclose(right.mean(axis=0), looked.accuracy)
+    assert float(looked.accuracy[-1]) == read_metrics(folder)[-1]["validation_accuracy"]
+
+
+def damaged(folder, tmp_path, name, change):
+    copy = copied(folder, tmp_path)
+    (copy / name).write_bytes(change((copy / name).read_bytes()))
+    return copy
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("best.safetensors", lambda data: data[:-1] + bytes([data[-1] ^ 1]), "damaged, or belong to another"),
+        ("best.safetensors", lambda data: data[:100], "cannot be read"),
+        ("best.safetensors", lambda data: b"", "cannot be read"),
+        ("best.json", lambda data: data[:50], "cannot be read"),
+        ("best.json", lambda data: b"[]", "this is no checkpoint"),
+        ("best.json", lambda data: b"\xff\xfe", "cannot be read"),
+        ("best.json", lambda data: data.replace(b'"config"', b'"konfig"'), "malformed"),
+        ("best.json", lambda data: data.replace(b'"hidden": 8', b'"hidden": 9'), r"(?s)float32 \[36\].*float32 \[32\]"),
+    ],
+)
+def test_damaged_checkpoints_are_refused(finished, tmp_path, name, change, message):
+    folder = damaged(finished[0], tmp_path, name, change)
+    with pytest.raises(CheckpointError, match=message):
+        restore(Lstm, finished[1].made_suite.info, folder)
+
+
+def test_a_damaged_checkpoint_is_not_resumed(finished, tmp_path):
+    folder = damaged(finished[0], tmp_path, "checkpoint-0000000006.safetensors", lambda data: data[:-1])
+    with pytest.raises(CheckpointError):
+        run(small(), folder, resume=True)
+
+
+def test_checkpoints_of_something_else_are_refused(finished, tmp_path):
+    folder, settings = finished
+    info = settings.made_suite.info
+    with pytest.raises(CheckpointError, match=r"(?s)another model.*transformer.*lstm"):
+        restore(Transformer, info, folder)
+    with pytest.raises(CheckpointError, match=r"(?s)another shape.*D = 784.*D = 64"):
+        restore(Lstm, make("random-proj-perm-v0").info, folder)
+    with pytest.raises(CheckpointError, match="No such file"):
+        restore(Lstm, info, tmp_path)
+    with pytest.raises(LearnerFileError, match="no such form"):
+        load_learner(ROOT / "baselines" / "lstm.py", info, {"checkpoint": str(folder), "form": "both"})
+    assert restore(Lstm, replace(info, id="mine"), folder / "best.json").card["licence"]
+
+
+def test_a_shifted_transformer_refuses_longer_episodes(tmp_path):
+    settings = small("transformer", tokens="shifted", steps=2, every=2)
+    run(settings, tmp_path / "run")
+    longer = make(settings.suite, num_examples=6)
+    path = ROOT / "baselines" / "transformer.py"
+    learner = load_learner(path, longer.info, {"checkpoint": str(tmp_path / "run")})
+    with pytest.raises(Exception, match=r"(?s)longer than this learner can take.*T ≤ 5.*T = 6"):
+        evaluate(learner, longer, num_tasks=2)
+    shorter = make(settings.suite, num_examples=4)
+    learner = load_learner(path, shorter.info, {"checkpoint": str(tmp_path / "run"), "form": "step"})
+    assert evaluate(learner, shorter, num_tasks=2).accuracy.shape == (4,)
+
+
+def test_a_paired_transformer_takes_any_length(tmp_path):
+    settings = small("transformer", steps=2, every=2)
+    run(settings, tmp_path / "run")
+    longer = make(settings.suite, num_examples=12)
+    by_form = [
+        evaluate(restore(Transformer, longer.info, tmp_path / "run", form), longer, num_tasks=4).prediction
+        for form in ("sequence", "step")
+    ]
+    assert np.array_equal(*by_form)
+
+
+def test_arrays_survive_a_checkpoint_bit_for_bit(tmp_path):
+    arrays = {"a": jnp.float32([0.0, -0.0, 1e-45, jnp.inf]), "b": [jnp.int32(3), jnp.zeros((2, 0))]}
+    write_checkpoint(tmp_path / "x", arrays, {})
+    found = read_arrays(tmp_path / "x", jax.eval_shape(lambda: arrays))
+    for ours, theirs in zip(jax.tree.leaves(arrays), jax.tree.leaves(found), strict=True):
+        assert ours.dtype == theirs.dtype
+        assert np.asarray(ours).tobytes() == np.asarray(theirs).tobytes()
+
+
+def command(*arguments, cwd=None):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-m", "baselines", *arguments],
+        cwd=cwd or ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_command_trains_draws_and_resumes(tmp_path):
+    options = [f"--{name.replace('_', '-')}={value}" for name, value in {**SMALL, "hidden": 8}.items()]
+    done = command("train", "lstm", *options, "--deterministic", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "runs" / "digits-tiny-lstm-shifted-digits-proj-perm-v0-seed0"
+    assert (folder / "curve.png").exists()
+    assert "step       6" in done.stderr
+    again = command("train", "lstm", *options, "--resume", cwd=tmp_path)
+    assert again.returncode == 0
+    assert "nothing was trained" in again.stderr
+    refused = command("train", "lstm", *options, cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "this folder holds a run" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "lstn"], "did you mean lstm?"),
+        (["train", "lstm", "--hiden", "3"], "did you mean --hidden?"),
+        (["train", "lstm", "--hidden", "x"], "hidden is out of range"),
+        (["train", "lstm", "--preset", "papr"], "did you mean paper?"),
+        (["train", "lstm", "--layers", "3"], "no such option"),
+        (["curve", "nowhere"], "there are no metrics"),
+    ],
+)
+def test_the_command_refuses_in_words(arguments, message, capsys):
+    from baselines.commands import main
+
+    assert main(arguments) == 2
+    assert message in capsys.readouterr().err

@@ -42,7 +42,7 @@ def _parser() -> argparse.ArgumentParser:
         "reference", help="make the reference results of a preset; what was interrupted goes on"
     )
     command.add_argument(
-        "preset", help="a preset with reference runs, or `classical`: the learners without meta-training"
+        "presets", nargs="+", metavar="preset", help="with reference runs; or `classical`: nothing meta-trained"
     )
     command.add_argument("--seeds", type=int, default=3, help="of meta-training (default: 3)")
     command.add_argument("--num-tasks", type=int, default=1024, help="to score on (default: 1024)")
@@ -94,15 +94,17 @@ def curve(folder: Path) -> None:
 
 
 def reference(options: argparse.Namespace) -> None:
-    """`reference PRESET`: train, score, keep."""
+    """`reference PRESET …`: train, score, keep."""
     from baselines.reference import HERE, classical, reference
 
     home, runs = options.output or HERE, (options.output or Path()) / "runs"
-    if options.preset == "classical":
-        classical(options.suite or "digits-proj-perm-v0", home / "results", options.num_tasks)
-        return
     given = {name: value for name in ("suite", "steps") if (value := getattr(options, name)) is not None}
-    reference(options.preset, options.seeds, given, home / "results", home / "weights", runs, options.num_tasks)
+    for preset in options.presets:
+        if preset == "classical":
+            classical(options.suite or "digits-proj-perm-v0", home / "results", options.num_tasks)
+            continue
+        places = {"results": home / "results", "weights": home / "weights", "runs": runs}
+        reference(preset, options.seeds, given, **places, num_tasks=options.num_tasks)
 
 
 def table() -> None:

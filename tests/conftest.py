@@ -33,6 +33,13 @@ hypothesis.settings.load_profile("default")
 ROOT = Path(__file__).parents[1]
 
 
+@pytest.fixture(scope="module")
+def standard_promotion():
+    """For what optax computes: it mixes integers and floats. The models are tested under strict promotion."""
+    with jax.numpy_dtype_promotion("standard"):
+        yield
+
+
 @pytest.fixture(scope="session")
 def prepared_or_none():
     """The folder of prepared datasets, or None."""

@@ -26,14 +26,9 @@ from gpicl_bench import evaluate, load_learner, make
 from gpicl_bench.errors import InvalidArgument, LearnerFileError
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.usefixtures("standard_promotion")
+
 SMALL = {"steps": 6, "every": 2, "batch_size": 3, "num_examples": 5, "warmup": 2, "validation_tasks": 4}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def as_optax_needs():
-    """Optax mixes integers and floats; the models themselves are tested under strict promotion."""
-    with jax.numpy_dtype_promotion("standard"):
-        yield
 
 
 def small(model="lstm", **options):
@@ -47,7 +42,7 @@ def weights(folder, name=None):
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
+def finished(tmp_path_factory, standard_promotion):
     """The folder of a finished run, and its settings."""
     folder = tmp_path_factory.mktemp("run") / "finished"
     assert run(small(), folder)

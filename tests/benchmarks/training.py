@@ -121,24 +121,59 @@ def sampler_alone(sampler, total, steps):
     return jax.lax.scan(lambda total, number: (total + sampler(number).x.mean(), None), total, steps)[0]
 
 
+def matrix_rate(dtype, size):
+    """Floating-point operations a second of a large matrix product of independent normals, measured."""
+    a, b = (jax.random.normal(jax.random.key(n), (size, size)).astype(dtype) for n in (0, 1))
+    product = jax.jit(lambda a, b: a @ b)
+    jax.block_until_ready(product(a, b))
+    times = []
+    for _ in range(20):
+        began = time.perf_counter()
+        jax.block_until_ready(product(a, b))
+        times.append(time.perf_counter() - began)
+    return 2 * size**3 / statistics.median(times)
+
+
+def operations(settings):
+    """Floating-point operations of the matrix products of a step: 2 a multiplication and addition, 3 × the forward pass."""
+    config, info, batch = settings.config, settings.made_suite.info, settings.training.batch_size
+    inner, width, length = config.heads * config.head_size, config.width, info.T
+    token = 4 * width * inner + 8 * width * width  # multiplications in a block, of one token
+    attention = 2 * length * inner
+    streams = 2 if config.tokens == "paired" else 1
+    blocks = streams * config.layers * (token + attention)
+    if streams == 2:  # in the last block the context tokens give keys and values only
+        blocks -= token - 3 * width * inner + attention
+    return 6 * batch * length * (blocks + streams * (info.D + info.C) * width + width * info.C)
+
+
 def main():
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.training")
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--preset", default="digits-tiny")
     parser.add_argument("--suite")
+    parser.add_argument(
+        "--compute", help="float32 or bfloat16, for the share of the matrix rate (default: the preset's)"
+    )
     parser.add_argument("--output", type=Path)
     options = parser.parse_args()
-    given = {"suite": options.suite} if options.suite else {}
-    settings = make_settings("transformer", options.preset, {**given, "tokens": "paired", "compute": "float32"})
+    given = {name: value for name in ("suite", "compute") if (value := getattr(options, name))}
+    settings = make_settings("transformer", options.preset, given)
     found = measure(settings, options.rounds)
     medians = {name: statistics.median(times) for name, times in found.items()}
     ratios = sorted(ours / bare for ours, bare in zip(found["framework"], found["bare"], strict=True))
     ratio = statistics.median(ratios)
+    rate = matrix_rate(settings.training.compute, 8192 if jax.default_backend() == "gpu" else 2048)
+    reached = operations(settings) / (medians["framework"] / 1000)
     print(f"framework / bare: {ratio:.3f} (median of {options.rounds} rounds, {ratios[0]:.3f} to {ratios[-1]:.3f})")
     print(", ".join(f"{name} {median:.2f} ms a step" for name, median in medians.items()))
+    print(
+        f"{reached / 1e9:,.0f} GFLOP/s, {reached / rate:.1%} of the {rate / 1e9:,.0f} of a large {settings.training.compute} product"
+    )
     if options.output:
         about = {"command": "python -m tests.benchmarks.training", "settings": settings.plain(), "ratio": ratio}
-        about |= {"milliseconds": found, "device": provenance().device, "versions": dict(provenance().versions)}
+        about |= {"milliseconds": found, "operations": operations(settings), "matrix_rate": rate}
+        about |= {"device": provenance().device, "versions": dict(provenance().versions)}
         options.output.write_text(json.dumps(about, indent=1) + "\n")
 
 

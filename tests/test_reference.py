@@ -1,0 +1,165 @@
+"""Reference runs and the page that is made of them; the committed ones are what they say."""
+
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+
+import baselines
+from baselines.reference import CLASSICAL, HERE, RESULTS, RUNS, WEIGHTS, classical, reference, scored
+from baselines.settings import make_settings
+from baselines.table import read_runs, write_readme
+from gpicl_bench import evaluate, load_result, make, registry
+from gpicl_bench.errors import InvalidArgument
+from tests.conftest import ROOT
+
+TINY = {"steps": 2, "every": 1, "warmup": 1, "batch_size": 2, "validation_tasks": 4, "num_examples": 6}
+COMMITTED = read_runs(RESULTS)
+
+pytestmark = pytest.mark.usefixtures("standard_promotion")
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory, standard_promotion):
+    """A folder of baselines with reference results of its own, at a tiny size."""
+    home = tmp_path_factory.mktemp("home")
+    for file in HERE.glob("*.py"):
+        shutil.copy(file, home)
+    places = {"results": home / "results", "weights": home / "weights", "runs": home / "runs"}
+    said = []
+    reference("digits-tiny", 3, TINY, **places, num_tasks=8, say=said.append)
+    assert any("accuracy@5" in line for line in said)
+    return home
+
+
+def test_the_script_leaves_results_weights_and_a_page(home):
+    for model, tokens in RUNS["digits-tiny"]:
+        for seed in range(3):
+            folder = home / "results" / "digits-tiny" / f"{model}-{tokens}-seed{seed}"
+            result = load_result(folder / "digits-proj-perm-v0.json")
+            about = json.loads((folder / "run.json").read_text())
+            assert result.learner.card["meta_training"]["seed"] == about["settings"]["training"]["seed"] == seed
+            assert result.learner.card["weights_sha256"] == about["sha256"]
+            assert result.evidence.startswith("audit passed")
+        assert (home / "weights" / "digits-proj-perm-v0" / f"{model}-{tokens}.safetensors").exists()
+    text = write_readme(home).read_text()
+    for model, tokens in RUNS["digits-tiny"]:
+        assert re.search(rf"^\| {model}-{tokens} \(digits-tiny\) \| 0\.\d{{3}} \(", text, re.MULTILINE)
+    assert "`python -m baselines reference paper`" in text
+    assert (home / "results" / "digits-proj-perm-v0.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_second_time_nothing_is_trained(home):
+    places = {"results": home / "results", "weights": home / "weights", "runs": home / "runs"}
+    before = (home / "runs" / "digits-tiny" / "lstm-paired-seed0" / "metrics.jsonl").stat().st_mtime_ns
+    said = []
+    reference("digits-tiny", 1, TINY, **places, num_tasks=8, say=said.append)
+    assert not any(line.startswith("step ") for line in said)
+    assert (home / "runs" / "digits-tiny" / "lstm-paired-seed0" / "metrics.jsonl").stat().st_mtime_ns == before
+
+
+def test_a_run_is_scored_on_every_suite_of_its_shape():
+    ids = [suite.id for suite in scored(make_settings("transformer", "paper", {}))]
+    same = {
+        id for id, spec in registry.items() if (spec.input, spec.label) == ("proj", "perm") and make(id).info.D == 784
+    }
+    assert ids[0] == "mnist-proj-perm-v0"
+    assert set(ids) == same >= {"fashion_mnist-proj-perm-v0", "random-proj-perm-v0"}
+
+
+def test_a_suite_without_data_is_left_out_and_named(tmp_path, monkeypatch, own_cache):
+    from baselines.run import run
+
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "nothing"))
+    settings = make_settings("lstm", "paper", {**TINY, "suite": "random-proj-perm-v0", "hidden": 8})
+    run(settings, tmp_path / "run")
+    from baselines.reference import score
+
+    said, own = [], settings.made_suite
+    score(settings, make("mnist-proj-perm-v0", num_examples=6), tmp_path / "run", tmp_path, 4, said.append)
+    assert len(said) == 1
+    assert "mnist-proj-perm-v0: left out" in said[0]
+    score(settings, own, tmp_path / "run", tmp_path, 4, said.append)
+    assert load_result(tmp_path / "random-proj-perm-v0.json").setting.num_tasks == 4
+
+
+def test_learners_without_meta_training_are_scored_too(tmp_path):
+    classical("digits-proj-perm-v0", tmp_path, num_tasks=2, say=lambda line: None)
+    assert {path.parent.name for path in tmp_path.rglob("digits-proj-perm-v0.json")} == set(CLASSICAL)
+
+
+def test_the_page_is_that_of_the_committed_results(tmp_path):
+    home = tmp_path / "home"
+    shutil.copytree(HERE, home, ignore=shutil.ignore_patterns("__pycache__", "weights"))
+    assert write_readme(home).read_text() == (HERE / "README.md").read_text(), "run `python -m baselines table`"
+
+
+def test_every_reference_run_of_a_cpu_is_there():
+    assert {name: len(group) for (preset, name), group in COMMITTED.items() if preset == "digits-tiny"} == {
+        f"{model}-{tokens}": 3 for model, tokens in RUNS["digits-tiny"]
+    }
+
+
+@pytest.mark.parametrize(("preset", "name"), COMMITTED)
+def test_every_committed_run_is_what_its_preset_says(preset, name):
+    """With the preset's settings, audited, of a known commit, and with no path of a machine."""
+    for run in COMMITTED[preset, name]:
+        settings = run.about["settings"]
+        options = {"tokens": settings["config"]["tokens"], "seed": run.seed}
+        assert make_settings(settings["model"], preset, options).plain() == settings
+        assert re.fullmatch("[0-9a-f]{40}", run.about["provenance"]["commit"])
+        for suite, result in run.results.items():
+            assert result.setting.suite == suite
+            assert result.setting.of_record in ("quick", "record")
+            assert result.evidence.startswith("audit passed")
+            assert result.learner.card["weights_sha256"] == run.about["sha256"]
+            assert not str(result.learner.args["checkpoint"]).startswith("/")
+
+
+def test_the_paired_transformer_learns_to_learn_in_five_minutes():
+    runs = COMMITTED["digits-tiny", "transformer-paired"]
+    assert np.mean([run.results["digits-proj-perm-v0"].accuracy_at(99) for run in runs]) >= 0.88
+    assert max(run.seconds for run in runs) <= 300
+
+
+@pytest.mark.parametrize("weights", sorted(WEIGHTS.glob("*/*.json")), ids=lambda path: path.stem)
+def test_the_weights_that_come_with_the_repository_are_those_of_seed_0(weights):
+    model, tokens = weights.stem.split("-")
+    suite = weights.parent.name
+    run = next(
+        r
+        for group in COMMITTED.values()
+        for r in group
+        if r.about["sha256"] == json.loads(weights.read_text())["sha256"]
+    )
+    assert (run.name, run.seed) == (weights.stem, 0)
+    found = evaluate(baselines.load(model, suite, tokens), suite, num_tasks=64)
+    same = found.prediction == run.results[suite].prediction[:64]
+    assert same.mean() > 0.99  # another processor may round another way
+
+
+def test_the_weights_are_small():
+    assert 0 < sum(path.stat().st_size for path in WEIGHTS.rglob("*") if path.is_file()) < 25e6
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("transfromer", "digits-proj-perm-v0"), r"did you mean transformer\?"),
+        (("transformer", "digit-proj-perm-v0"), r"did you mean digits-proj-perm-v0\?"),
+        (("transformer", "digits-proj-perm-v0", "pared"), r"did you mean transformer-paired\?"),
+    ],
+)
+def test_weights_that_are_not_there(arguments, message):
+    with pytest.raises(InvalidArgument, match=message):
+        baselines.load(*arguments)
+
+
+def test_the_command_names_unknown_presets(capsys):
+    from baselines.commands import main
+
+    assert main(["reference", "digits-tyni"]) == 2
+    assert "did you mean digits-tiny?" in capsys.readouterr().err
+    assert str(ROOT) not in (HERE / "README.md").read_text()

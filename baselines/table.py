@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from baselines.checkpoint import write_file
-from baselines.curve import draw_learning_curves
+from baselines.curve import draw, draw_learning_curves
 from baselines.reference import CLASSICAL, RUNS
 from gpicl_bench import Result, compare, load_result
 
@@ -77,6 +77,8 @@ def write_readme(home: Path) -> Path:
     runs = read_runs(home / "results")
     classical = read_classical(home / "results" / "classical")
     parts = [_head(home, [*runs.values()])]
+    for group in runs.values():
+        draw(group[0].folder)
     suites = dict.fromkeys(id for group in runs.values() for run in group for id in run.results)
     for suite in suites:
         parts.append(_suite(home, suite, runs, classical.get(suite, {})))

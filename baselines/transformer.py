@@ -39,6 +39,8 @@ class TransformerConfig:
         heads: heads of attention in a block.
         head_size: of a key, a query and a value.
         width: of the residual stream; the MLP has 4 × width.
+        attention_start: `random`, or `similarity`: keys and queries start as the normalised tokens themselves (the
+            identity), so that attention starts out by looking at what is similar.
     """
 
     tokens: Literal["shifted", "paired"] = "paired"
@@ -46,6 +48,7 @@ class TransformerConfig:
     heads: int = 2
     head_size: int = 32
     width: int = 64
+    attention_start: Literal["random", "similarity"] = "random"
 
 
 class Cache(NamedTuple):
@@ -77,6 +80,8 @@ class Block(eqx.Module):
         width, inner = config.width, config.heads * config.head_size
         keys = jax.random.split(key, 4)
         self.query, self.key, self.value = (matrix(k, width, inner) for k in keys[:3])
+        if config.attention_start == "similarity":
+            self.query = self.key = jnp.eye(width, inner)
         self.expand = matrix(keys[3], width, 4 * width)
         # The last product of each residual branch starts at 0 (Fixup, Zhang et al. 2019, arXiv 1901.09321): a block is
         # the identity at first. Without it a paired model of width 128 stays on a plateau for thousands of steps.

@@ -176,4 +176,5 @@ def test_the_paper_preset_has_the_papers_size():
         "heads": 8,
         "head_size": 32,
         "width": 256,
+        "attention_start": "random",
     }

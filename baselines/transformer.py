@@ -81,7 +81,7 @@ class Block(eqx.Module):
         keys = jax.random.split(key, 4)
         self.query, self.key, self.value = (matrix(k, width, inner) for k in keys[:3])
         if config.attention_start == "similarity":
-            self.query = self.key = jnp.eye(width, inner)
+            self.query, self.key = jnp.eye(width, inner), jnp.eye(width, inner)
         self.expand = matrix(keys[3], width, 4 * width)
         # The last product of each residual branch starts at 0 (Fixup, Zhang et al. 2019, arXiv 1901.09321): a block is
         # the identity at first. Without it a paired model of width 128 stays on a plateau for thousands of steps.

@@ -44,7 +44,7 @@ def write_checkpoint(path: Path, arrays: PyTree[Any], about: Mapping[str, Any]) 
     """Write `path`.safetensors and then `path`.json: a checkpoint without its JSON is none."""
     data = save(named_arrays(arrays))
     write_file(path.with_suffix(".safetensors"), data)
-    write_json(path.with_suffix(".json"), {"format": FORMAT, "sha256": hashlib.sha256(data).hexdigest(), **about})
+    write_json(path.with_suffix(".json"), {**about, "format": FORMAT, "sha256": hashlib.sha256(data).hexdigest()})
 
 
 def read_about(path: Path) -> dict[str, Any]:

@@ -56,7 +56,7 @@ def run(
         state, about = _restored(trainer, folder)
         if about["step"] == settings.training.steps:
             return False
-        _cut_metrics(folder, about["step"])
+        _tidy(folder, about["step"])
         _train(settings, folder, trainer, state, about, report)
     return True
 
@@ -79,20 +79,21 @@ def _train(
     training, suite = settings.training, settings.made_suite
     sampler = suite.meta_train.sampler(training.batch_size, training.num_tasks, training.seed)
     validation = jax.jit(lambda tasks: tasks(0))(suite.meta_validation.sampler(training.validation_tasks))
-    look, compiled = jax.jit(trainer.look), {}
+    look, compiled, said = jax.jit(trainer.look), {}, describe(settings)
     began, spent = time.monotonic(), about["seconds"]
     while about["step"] < training.steps:
-        step, since = about["step"], time.monotonic()
+        step = about["step"]
         count = min(training.every, training.steps - step)
         numbers = jnp.arange(step, step + count, dtype=jnp.int32)
         with _fitting(settings):
             if count not in compiled:
                 compiled[count] = jax.jit(trainer.train, donate_argnums=1).lower(sampler, state, numbers).compile()
                 _check_memory(compiled[count], settings)
+            since = time.monotonic()
             state, measured = jax.block_until_ready(compiled[count](sampler, state, numbers))
-        _check_finite(measured, step, folder)
-        rate = count * training.batch_size / (time.monotonic() - since)
-        looked = look(state.weights, validation)
+            rate = count * training.batch_size / (time.monotonic() - since)
+            _check_finite(measured, step, folder)
+            looked = jax.block_until_ready(look(state.weights, validation))
         row = {
             "step": step + count,
             "loss": float(measured.loss.mean()),
@@ -104,22 +105,16 @@ def _train(
             "tasks_per_second": round(rate, 1),
             "seconds": round(spent + time.monotonic() - began, 2),
         }
-        about = _kept(settings, folder, state, about, row)
+        about = _kept(folder, state, {**about, **said}, row)
         report(row)
 
 
-def _kept(settings: Settings, folder: Path, state: State, about: Row, row: Row) -> Row:
+def _kept(folder: Path, state: State, about: Row, row: Row) -> Row:
     """After a look: the metrics, the best weights, and last the checkpoint that stands for all of it."""
     with (folder / "metrics.jsonl").open("a") as file:
         file.write(json.dumps(row) + "\n")
     count = sum(leaf.size for leaf in jax.tree.leaves(state.weights))
-    now = {
-        **describe(settings),
-        "parameters": count,
-        "step": row["step"],
-        "seconds": row["seconds"],
-        "best": about["best"],
-    }
+    now = {**about, "parameters": count, "step": row["step"], "seconds": row["seconds"]}
     if about["best"] is None or row["validation_loss"] < about["best"]["validation_loss"]:
         now["best"] = {name: row[name] for name in ("step", "validation_loss", "validation_accuracy")}
         write_checkpoint(folder / "best", State(state.weights, None), now)
@@ -183,10 +178,16 @@ def _flat(settings: Row) -> Row:
     }
 
 
-def _cut_metrics(folder: Path, step: int) -> None:
-    """Forget what was measured after the checkpoint: it will be measured again."""
+def _tidy(folder: Path, step: int) -> None:
+    """Forget what came after the checkpoint: it will be measured again; and files that a crash left behind."""
     rows = [row for row in read_metrics(folder) if row["step"] <= step]
     write_file(folder / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows).encode())
+    whole = {path.name for path in checkpoints(folder)}
+    for path in folder.glob("checkpoint-*.safetensors"):
+        if path.stem not in whole:
+            path.unlink()
+    for path in folder.glob(".*.*.[0-9]*"):  # what `write_file` had not put in place
+        path.unlink()
 
 
 def _check_finite(measured: Measured, step: int, folder: Path) -> None:

@@ -83,8 +83,8 @@ class Block(eqx.Module):
         if config.attention_start == "similarity":
             self.query, self.key = jnp.eye(width, inner), jnp.eye(width, inner)
         self.expand = matrix(keys[3], width, 4 * width)
-        # The last product of each residual branch starts at 0 (Fixup, Zhang et al. 2019, arXiv 1901.09321): a block is
-        # the identity at first. Without it a paired model of width 128 stays on a plateau for thousands of steps.
+        # The last product of each residual branch starts at 0 (Fixup, Zhang et al. 2019, arXiv 1901.09321), so that a
+        # block is the identity at first: wide models learn far sooner (docs/decisions/0004-meta-training.md).
         self.mix, self.contract = jnp.zeros((inner, width)), jnp.zeros((4 * width, width))
         self.norm, self.mlp_norm = eqx.nn.LayerNorm(width), eqx.nn.LayerNorm(width)
         self.heads = config.heads

@@ -131,6 +131,7 @@ def describe(settings: Settings) -> Row:
     return {
         "settings": settings.plain(),
         "info": asdict(settings.made_suite.info),
+        "deterministic": "--xla_gpu_deterministic_ops=true" in os.environ.get("XLA_FLAGS", ""),
         "hardware": jax.devices()[0].device_kind + cores,
         "provenance": asdict(provenance()),
     }

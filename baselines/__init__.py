@@ -30,7 +30,7 @@ def load(model: str, suite: str, tokens: str | None = None) -> Any:
     from gpicl_bench import make
 
     kind = model_class(model)
-    known("suite with weights", suite, sorted(folder.name for folder in WEIGHTS.iterdir() if folder.is_dir()))
+    known("suite with weights", suite, sorted(folder.name for folder in WEIGHTS.glob("*/")))
     names = sorted(path.stem for path in (WEIGHTS / suite).glob("*.json"))
     name = known("set of weights", f"{model}-{tokens or kind.Config().tokens}", names)
     return restore(kind, make(suite).info, WEIGHTS / suite / name)

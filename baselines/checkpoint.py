@@ -25,14 +25,22 @@ class CheckpointError(GpiclBenchError):
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """The whole file or none of it, on disk before this returns."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """The whole file or none of it, on disk before this returns.
+
+    Raises:
+        CheckpointError: it cannot be written; nothing is left behind.
+    """
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    with scratch.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    scratch.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with scratch.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        scratch.replace(path)
+    except OSError as error:
+        scratch.unlink(missing_ok=True)
+        raise CheckpointError("a file cannot be written", got=error.strerror, where=str(path)) from error
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -61,8 +69,8 @@ def read_about(path: Path) -> dict[str, Any]:
         raise CheckpointError(
             "the checkpoint cannot be read", expected="a .json and a .safetensors file", got=reason, where=str(file)
         ) from error
-    if not isinstance(about, dict) or about.get("format") != FORMAT:
-        raise CheckpointError("this is no checkpoint", expected=f'"format": {FORMAT}', where=str(file))
+    if not isinstance(about, dict) or about.get("format") != FORMAT or not isinstance(about.get("sha256"), str):
+        raise CheckpointError("this is no checkpoint", expected=f'"format": {FORMAT}, "sha256": …', where=str(file))
     return about
 
 
@@ -78,13 +86,13 @@ def read_arrays(path: Path, template: T, ignored: str | None = None) -> T:
     try:
         data = file.read_bytes()
         found = load(data)
-    except (OSError, safetensors.SafetensorError) as error:
+    except (OSError, KeyError, safetensors.SafetensorError) as error:  # KeyError: a type that NumPy does not have
         reason = getattr(error, "strerror", None) or f"damaged: {error}"
         raise CheckpointError("the weights cannot be read", got=reason, where=str(file)) from error
     sha256 = hashlib.sha256(data).hexdigest()
     if sha256 != read_about(path)["sha256"]:
         raise CheckpointError(
-            "the weights are damaged, or belong to another checkpoint",
+            "the weights are damaged, or of another checkpoint",
             expected=f"SHA-256 {read_about(path)['sha256']}",
             got=sha256,
             where=str(file),
@@ -104,7 +112,7 @@ def read_arrays(path: Path, template: T, ignored: str | None = None) -> T:
 
 
 def named_arrays(tree: PyTree[Any]) -> dict[str, np.ndarray]:
-    """The arrays of a pytree by their paths, such as `model.blocks[0].query`."""
+    """The arrays of a pytree by their paths, such as `weights.blocks[0].query`."""
     return {name: np.asarray(leaf) for name, leaf in _paths(tree)}
 
 

@@ -2,11 +2,17 @@
 
 import argparse
 import os
+import shlex
 import sys
 from dataclasses import fields
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from gpicl_bench.errors import GpiclBenchError
+from gpicl_bench import make
+from gpicl_bench.errors import GpiclBenchError, InvalidArgument
+
+if TYPE_CHECKING:
+    from baselines.settings import Settings
 
 _TRAIN = "python -m baselines train MODEL [--preset PRESET] [--suite ID] [--output FOLDER] [--resume] [--FIELD VALUE …]"
 
@@ -17,22 +23,26 @@ def main(arguments: list[str]) -> int:
     try:
         options.run(options)
     except KeyboardInterrupt:
-        print("interrupted: --resume goes on from the last checkpoint", file=sys.stderr)
+        print("interrupted: `train` goes on with --resume, `reference` by itself", file=sys.stderr)
         return 130
     except GpiclBenchError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
     except OSError as error:
-        print(f"error: {error.strerror or error}: {error.filename}", file=sys.stderr)
-        return 2
-    return 0
+        print(f"error: {error.strerror or error}" + (f": {error.filename}" if error.filename else ""), file=sys.stderr)
+    except ModuleNotFoundError as error:
+        print(f"error: {error}\n  what to do: pip install -e '.[baselines]'", file=sys.stderr)
+    else:
+        return 0
+    return 2
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m baselines", description="Meta-train the baselines.")
     commands = parser.add_subparsers(required=True, metavar="command")
     command = commands.add_parser("train", help="meta-train a model", usage=_TRAIN)
-    command.add_argument("model", help="transformer or lstm; `train MODEL --help` lists all options")
+    command.add_argument(
+        "model", nargs="?", default="", help="transformer or lstm; `train MODEL --help` lists all options"
+    )
     command.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     command.set_defaults(run=lambda options: train(options.model, options.rest))
     command = commands.add_parser("curve", help="draw the picture of a run again")
@@ -46,9 +56,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--seeds", type=int, default=3, help="of meta-training (default: 3)")
     command.add_argument("--num-tasks", type=int, default=1024, help="to score on (default: 1024)")
-    command.add_argument("--suite", help="in place of the preset's")
-    command.add_argument("--steps", type=int, help="in place of the preset's: for a trial")
     command.add_argument("--output", type=Path, help="of results, weights and runs (default: this repository)")
+    command.add_argument("rest", nargs=argparse.REMAINDER, help="after them, for a trial: --steps 2 and other settings")
     command.set_defaults(run=reference)
     command = commands.add_parser("table", help="write baselines/README.md from the results")
     command.set_defaults(run=lambda options: table())
@@ -57,15 +66,24 @@ def _parser() -> argparse.ArgumentParser:
 
 def train(model: str, rest: list[str]) -> None:
     """`train MODEL`: every field of its Config and of Training is an option."""
-    from baselines.settings import make_settings
+    from baselines.settings import PRESETS, Training, make_settings, model_class
 
-    options = _train_options(model, rest)
+    presets = ", ".join(sorted(path.stem for path in PRESETS.glob("*.yaml")))
+    parser = argparse.ArgumentParser(prog=f"python -m baselines train {model}", allow_abbrev=False)
+    parser.add_argument("--preset", default="digits-tiny", help=f"{presets}, or a YAML file (default: digits-tiny)")
+    parser.add_argument("--output", type=Path, metavar="FOLDER", help="of the run (default: by its settings, in runs/)")
+    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+    parser.add_argument("--deterministic", action="store_true", help="on a GPU: the same bits in every run, slower")
+    options = argparse.Namespace()
+    given = _given(parser, rest, (Training, model_class(model).Config), options)
     if options.deterministic:  # read when XLA starts
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_gpu_deterministic_ops=true".strip()
-    given = {name: value for name, value in options.settings.items() if value is not None}
     settings = make_settings(model, options.preset, given)
-    preset = Path(options.preset).stem
-    folder = options.output or Path("runs") / f"{preset}-{settings.name}-{settings.suite}-seed{settings.training.seed}"
+    name = f"{Path(options.preset).stem}-{settings.name}-{settings.suite}-seed{settings.training.seed}"
+    _train(settings, options.output or Path("runs") / name, options.resume)
+
+
+def _train(settings: "Settings", folder: Path, resume: bool) -> None:
     from baselines.curve import PictureError, draw
     from baselines.display import display
     from baselines.run import run
@@ -73,17 +91,17 @@ def train(model: str, rest: list[str]) -> None:
     title, steps = f"{settings.name} on {settings.suite}", settings.training.steps
     print(f"{title}, {steps:,} steps into {folder}", file=sys.stderr)
     with display(title, steps) as report:
-        trained = run(settings, folder, options.resume, report)
+        trained = run(settings, folder, resume, report)
     if not trained:
         print(f"this run had finished at step {steps:,}: nothing was trained", file=sys.stderr)
     try:
         print(draw(folder))
     except PictureError as error:  # the weights are what matters: `curve` draws it later
         print(error, file=sys.stderr)
-    print(
-        f"score it: python -m gpicl_bench.evaluate baselines/{model}.py --suite {settings.suite} "
-        f"--learner-arg checkpoint={folder}"
-    )
+    if settings.num_examples == make(settings.suite).info.T:
+        learner = ["baselines/" + settings.model + ".py", "--suite", settings.suite]
+        command = ["python", "-m", "gpicl_bench.evaluate", *learner, "--learner-arg", f"checkpoint={folder}"]
+        print(f"score it: {shlex.join(command)}")
 
 
 def curve(folder: Path) -> None:
@@ -96,12 +114,16 @@ def curve(folder: Path) -> None:
 def reference(options: argparse.Namespace) -> None:
     """`reference PRESET …`: train, score, keep."""
     from baselines.reference import HERE, classical, reference
+    from baselines.settings import Training
 
+    parser = argparse.ArgumentParser(prog="python -m baselines reference PRESET", allow_abbrev=False)
+    given = _given(parser, options.rest, (Training,))
+    if given and options.output is None:
+        raise InvalidArgument("a trial would replace the reference results", got=", ".join(given), hint="add --output")
     home, runs = options.output or HERE, (options.output or Path()) / "runs"
-    given = {name: value for name in ("suite", "steps") if (value := getattr(options, name)) is not None}
     for preset in options.presets:
         if preset == "classical":
-            classical(options.suite or "digits-proj-perm-v0", home / "results", options.num_tasks)
+            classical(given.get("suite", "digits-proj-perm-v0"), home / "results", options.num_tasks)
             continue
         places = {"results": home / "results", "weights": home / "weights", "runs": runs}
         reference(preset, options.seeds, given, **places, num_tasks=options.num_tasks)
@@ -115,28 +137,24 @@ def table() -> None:
     print(write_readme(HERE))
 
 
-def _train_options(model: str, rest: list[str]) -> argparse.Namespace:
-    """The options of `train MODEL`, those of its settings apart, by name."""
-    from baselines.settings import PRESETS, Training, known, model_class
+def _given(
+    parser: argparse.ArgumentParser, rest: list[str], kinds: tuple[type, ...], options: argparse.Namespace | None = None
+) -> dict[str, Any]:
+    """The settings among the arguments `rest`, by name; what `parser` knows besides goes to `options`."""
+    from baselines.settings import known
 
-    presets = ", ".join(sorted(path.stem for path in PRESETS.glob("*.yaml")))
-    parser = argparse.ArgumentParser(prog=f"python -m baselines train {model}", allow_abbrev=False)
-    parser.add_argument("--preset", default="digits-tiny", help=f"{presets}, or a YAML file (default: digits-tiny)")
-    parser.add_argument("--output", type=Path, metavar="FOLDER", help="of the run (default: by its settings, in runs/)")
-    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
-    parser.add_argument("--deterministic", action="store_true", help="on a GPU: the same bits in every run, slower")
     names = {"suite": "its id (default: the preset's)", "num_examples": "T (default: the suite's)"}
-    for kind in (Training, model_class(model).Config):
+    for kind in kinds:
         names |= _documented(kind)
     settings = parser.add_argument_group("settings, in place of the preset's")
     for name, about in names.items():
-        settings.add_argument(_flag(name), metavar="VALUE", help=about.replace("%", "%%"))
-    options, unknown = parser.parse_known_args(rest)
+        settings.add_argument(_flag(name), metavar="VALUE", dest=f"settings.{name}", help=about.replace("%", "%%"))
+    found, unknown = parser.parse_known_args(rest, options)
     flags = [flag for action in parser._actions for flag in action.option_strings]
     for text in unknown:
         known("option", text.partition("=")[0], flags)
-    options.settings = {name: getattr(options, name) for name in names}
-    return options
+    values = {name: getattr(found, f"settings.{name}") for name in names}
+    return {name: None if value == "none" else value for name, value in values.items() if value is not None}
 
 
 def _flag(name: str) -> str:

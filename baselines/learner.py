@@ -11,6 +11,8 @@ from jaxtyping import Array, Float, Int32
 
 from baselines.checkpoint import CheckpointError, read_about, read_arrays
 from baselines.model import Model, skeleton
+from baselines.run import best
+from baselines.settings import validated
 from baselines.training import State
 from gpicl_bench import Info, sequence_learner
 from gpicl_bench.errors import InvalidArgument
@@ -46,7 +48,7 @@ def restore(kind: type[Model], info: Info, checkpoint: str | Path, form: str = "
     Args:
         kind: the model.
         info: of the suite to answer on: any with the D and C that it was trained with.
-        checkpoint: a file, with or without its suffix, or the folder of a run: then its `best`.
+        checkpoint: a file, with or without its suffix, or the folder of a run: then its best weights.
         form: `sequence` is fast and needs an audit; in the `step` form the harness withholds the labels.
 
     Raises:
@@ -54,8 +56,8 @@ def restore(kind: type[Model], info: Info, checkpoint: str | Path, form: str = "
     """
     if form not in ("sequence", "step"):
         raise InvalidArgument("there is no such form", expected="sequence or step", got=repr(form))
-    path = Path(checkpoint)
-    path = path / "best" if path.is_dir() else path
+    path = Path(str(checkpoint))
+    path = best(path) if path.is_dir() else path
     path = path.with_suffix("") if path.suffix in (".json", ".safetensors") else path
     about = read_about(path)
     try:
@@ -63,7 +65,7 @@ def restore(kind: type[Model], info: Info, checkpoint: str | Path, form: str = "
         card = _card(about)
         if name != kind.name:
             raise CheckpointError("the checkpoint is of another model", expected=kind.name, got=name, where=str(path))
-        config = kind.Config(**config)
+        config = validated(kind.Config, config, str(path))
         longest = eqx.combine(*skeleton(kind, trained, config)).max_examples
         # Without a limit the length of an episode shows in no weight, only in the state.
         weights, static = skeleton(kind, trained if longest else replace(trained, T=info.T), config)
@@ -85,6 +87,7 @@ def restore(kind: type[Model], info: Info, checkpoint: str | Path, form: str = "
 def _card(about: dict[str, Any]) -> dict[str, Any]:
     training = about["settings"]["training"]
     met = training["num_tasks"] or about["step"] * training["batch_size"]
+    licence = {"licence": about["licence"]} if "licence" in about else {}
     return {
         "meta_training": {
             "suite": about["settings"]["suite"],
@@ -93,6 +96,6 @@ def _card(about: dict[str, Any]) -> dict[str, Any]:
             "steps": about["step"],
         },
         "stochastic": False,
-        "licence": "MIT",
+        **licence,
         "weights_sha256": about["sha256"],
     }

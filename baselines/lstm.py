@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from baselines.model import Model, matrix, previous, token
+from baselines.model import Count, Model, matrix, previous, token
 from gpicl_bench import Info
 
 
@@ -29,7 +29,7 @@ class LstmConfig:
     """
 
     tokens: Literal["shifted", "paired"] = "shifted"
-    hidden: int = 256
+    hidden: Count = 256
 
 
 class State(NamedTuple):
@@ -82,8 +82,8 @@ class Lstm(Model):
         shown = previous(y) if self.config.tokens == "shifted" else jnp.full_like(y, -1)
         asked = token(x, shown, self.info.C) @ self.read
         told = asked if self.config.tokens == "shifted" else token(x, y, self.info.C) @ self.read
-        _, h = jax.lax.scan(position, (start.c.astype(x.dtype), start.h.astype(x.dtype)), (asked, told))
-        return h @ self.head
+        _, h = jax.lax.scan(position, (start.c, start.h), (asked, told))
+        return h @ self.head.astype(h.dtype)
 
     def init(self) -> State:
         zero = jnp.zeros(self.config.hidden)
@@ -100,9 +100,9 @@ class Lstm(Model):
         return State(*cell, x, state.t + 1), predicting[1] @ self.head
 
     def _cell(self, cell: Cell, gates: Float[Array, " gates"]) -> Cell:
-        """The equations; `gates` is what the token gives them."""
+        """The equations; `gates` is what the token gives them. c and h are float32, whatever the products are."""
         c, h = cell
-        i, f, g, o = jnp.split(gates + h @ self.recur + self.bias, 4)
+        i, f, g, o = jnp.split((gates + h.astype(gates.dtype) @ self.recur + self.bias).astype(jnp.float32), 4)
         c = jax.nn.sigmoid(f + 1) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
         return c, jax.nn.sigmoid(o) * jnp.tanh(c)
 

@@ -1,14 +1,17 @@
 """What every meta-trained model is: one episode in, logits out, in a sequence form and in a step form."""
 
 from abc import abstractmethod
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree
+from pydantic import Field
 
 from gpicl_bench import Info
+
+Count = Annotated[int, Field(ge=1, lt=2**31)]
 
 
 class Model(eqx.Module):

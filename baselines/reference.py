@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from baselines.checkpoint import read_about, write_json
-from baselines.run import Row, run
+from baselines.run import Row, best, run
 from baselines.settings import Settings, known, make_settings
 from gpicl_bench import Suite, evaluate, load_learner, make, registry
-from gpicl_bench.errors import DataUnavailable
+from gpicl_bench.errors import DataUnavailable, GpiclBenchError, check_integer
 
 HERE = Path(__file__).parent
 RESULTS, WEIGHTS = HERE / "results", HERE / "weights"
@@ -26,6 +26,9 @@ RUNS: dict[str, tuple[tuple[str, str], ...]] = {  # preset: model and tokens
     "best": (("transformer", "paired"),),
 }
 
+
+SHIPPED = ("digits-tiny", "best")  # presets whose weights come with the repository
+BUDGET = 25_000_000  # bytes, of all of them
 
 CLASSICAL = ("svm", "nearest_neighbour", "ridge", "nearest_centroid", "chance")  # nothing is meta-trained
 
@@ -52,6 +55,8 @@ def reference(
         num_tasks: to score on.
         say: is told what happens.
     """
+    check_integer("seeds", seeds, 1, 1000)
+    check_integer("num_tasks", num_tasks, 1, 2**32)
     for model, tokens in RUNS[known("preset", preset, RUNS)]:
         for seed in range(seeds):
             settings = make_settings(model, preset, {**(options or {}), "tokens": tokens, "seed": seed})
@@ -62,8 +67,8 @@ def reference(
             keep(folder, kept)
             for suite in scored(settings):
                 score(settings, suite, folder, kept, num_tasks, say)
-            if seed == 0:
-                ship(folder, weights / settings.suite / settings.name)
+            if seed == 0 and preset in SHIPPED:
+                ship(folder, weights, f"{settings.suite}/{settings.name}")
 
 
 def classical(suite: str, results: Path = RESULTS, num_tasks: int = 1024, say: Callable[[str], None] = print) -> None:
@@ -83,7 +88,7 @@ def shown(row: Row) -> str:
 def keep(folder: Path, kept: Path) -> None:
     """Copy what a run says of itself; `run.json` is of the selected weights."""
     kept.mkdir(parents=True, exist_ok=True)
-    write_json(kept / "run.json", read_about(folder / "best"))
+    write_json(kept / "run.json", read_about(best(folder)))
     shutil.copyfile(folder / "metrics.jsonl", kept / "metrics.jsonl")
 
 
@@ -113,8 +118,15 @@ def score(
     say(f"{suite.id}: accuracy@{last} {result.accuracy_at(last):.3f}, {result.evidence}")
 
 
-def ship(folder: Path, place: Path) -> None:
-    """The selected weights of a run, where `baselines.load` finds them."""
+def ship(folder: Path, weights: Path, name: str) -> None:
+    """The selected weights of a run, where `baselines.load` finds them, within the budget."""
+    source, place = best(folder).with_suffix(".safetensors"), weights / f"{name}.safetensors"
+    others = [path for path in weights.rglob("*.safetensors") if path != place]
+    total = sum(path.stat().st_size for path in (source, *others))
+    if total > BUDGET:
+        raise GpiclBenchError(
+            "the weights are too large to come with the repository", expected=f"≤ {BUDGET}", got=total
+        )
     place.parent.mkdir(parents=True, exist_ok=True)
-    for suffix in (".safetensors", ".json"):
-        shutil.copyfile((folder / "best").with_suffix(suffix), place.with_suffix(suffix))
+    shutil.copyfile(source, place)
+    write_json(place.with_suffix(".json"), {**read_about(best(folder)), "licence": "MIT"})

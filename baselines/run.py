@@ -1,7 +1,8 @@
 """A meta-training run in a folder: it can be killed at any moment and resumed to the same weights.
 
 The folder holds `run.json` (settings and where it ran), `metrics.jsonl` (one line a look), the last checkpoints
-`checkpoint-<step>`, and `best`, the weights with the lowest loss on `meta_validation` so far.
+`checkpoint-<step>`, and `best-<step>`, the weights with the lowest loss on `meta_validation` so far. The last
+checkpoint stands for all of it: it is written last, and says which weights are the best.
 """
 
 import fcntl
@@ -20,7 +21,7 @@ import numpy as np
 
 from baselines.checkpoint import CheckpointError, read_about, read_arrays, write_checkpoint, write_file, write_json
 from baselines.settings import Settings
-from baselines.training import Measured, State, Trainer, make_trainer
+from baselines.training import Looked, Measured, State, Trainer, make_trainer
 from gpicl_bench import provenance
 from gpicl_bench.errors import GpiclBenchError
 
@@ -39,7 +40,7 @@ def run(
 
     Args:
         settings: what determines the weights.
-        folder: of the run; new, or with `resume` that of a run with the same settings.
+        folder: of the run; without checkpoints, or with `resume` that of a run with the same settings.
         resume: go on from the last checkpoint, or start if there is none.
         report: called with each line of metrics.
 
@@ -48,29 +49,52 @@ def run(
 
     Raises:
         TrainingError: the folder holds another run, the batch does not fit, or the loss is no number.
-        CheckpointError: a checkpoint is damaged.
+        CheckpointError: a checkpoint is damaged, or a file cannot be written.
     """
-    with _locked(folder):
-        _enter(settings, folder, resume)
+    with _locked(folder), _fitting(settings):
+        said = describe(settings)
+        _enter(said, folder, resume)
         trainer = make_trainer(settings)
         state, about = _restored(trainer, folder)
         if about["step"] == settings.training.steps:
             return False
-        _tidy(folder, about["step"])
-        _train(settings, folder, trainer, state, about, report)
+        _tidy(folder, about)
+        _train(settings, folder, trainer, state, {**about, **said}, report)
     return True
 
 
 def checkpoints(folder: Path) -> list[Path]:
     """The checkpoints of a run, oldest first, as paths without suffix."""
-    return [path.with_suffix("") for path in sorted(folder.glob("checkpoint-*.json"))]
+    return [path.with_suffix("") for path in sorted(folder.glob(f"checkpoint-{'[0-9]' * 10}.json"))]
+
+
+def best(folder: Path) -> Path:
+    """The selected weights of a run, as a path without suffix.
+
+    Raises:
+        CheckpointError: there are none yet, or the last checkpoint is damaged.
+    """
+    found = checkpoints(folder)
+    if not found:
+        raise CheckpointError("this folder holds no checkpoint", expected="the folder of a run", got=str(folder))
+    return _best(folder, read_about(found[-1]))
 
 
 def read_metrics(folder: Path) -> list[Row]:
-    """The lines of metrics, without one that a crash cut off."""
-    file = folder / "metrics.jsonl"
-    lines = file.read_text().split("\n") if file.exists() else [""]
-    return [json.loads(line) for line in lines[:-1]]
+    """The lines of metrics, without one that a crash cut off.
+
+    Raises:
+        CheckpointError: a line is damaged.
+    """
+    file, rows = folder / "metrics.jsonl", []
+    lines = file.read_bytes().split(b"\n") if file.exists() else [b""]
+    for number, line in enumerate(lines[:-1], 1):
+        try:
+            rows.append(json.loads(line))
+            rows[-1]["step"], rows[-1]["validation_curve"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise CheckpointError("the metrics are damaged", got=repr(error), where=f"{file}, line {number}") from error
+    return rows
 
 
 def _train(
@@ -79,21 +103,20 @@ def _train(
     training, suite = settings.training, settings.made_suite
     sampler = suite.meta_train.sampler(training.batch_size, training.num_tasks, training.seed)
     validation = jax.jit(lambda tasks: tasks(0))(suite.meta_validation.sampler(training.validation_tasks))
-    look, compiled, said = jax.jit(trainer.look), {}, describe(settings)
+    look, compiled = jax.jit(trainer.look), {}
     began, spent = time.monotonic(), about["seconds"]
     while about["step"] < training.steps:
         step = about["step"]
         count = min(training.every, training.steps - step)
         numbers = jnp.arange(step, step + count, dtype=jnp.int32)
-        with _fitting(settings):
-            if count not in compiled:
-                compiled[count] = jax.jit(trainer.train, donate_argnums=1).lower(sampler, state, numbers).compile()
-                _check_memory(compiled[count], settings)
-            since = time.monotonic()
-            state, measured = jax.block_until_ready(compiled[count](sampler, state, numbers))
-            rate = count * training.batch_size / (time.monotonic() - since)
-            _check_finite(measured, step, folder)
-            looked = jax.block_until_ready(look(state.weights, validation))
+        if count not in compiled:
+            compiled[count] = jax.jit(trainer.train, donate_argnums=1).lower(sampler, state, numbers).compile()
+            _check_memory(compiled[count], settings)
+        since = time.monotonic()
+        state, measured = jax.block_until_ready(compiled[count](sampler, state, numbers))
+        rate = count * training.batch_size / (time.monotonic() - since)
+        looked = jax.block_until_ready(look(state.weights, validation))
+        _check_finite(state, measured, looked, step, folder)
         row = {
             "step": step + count,
             "loss": float(measured.loss.mean()),
@@ -105,104 +128,124 @@ def _train(
             "tasks_per_second": round(rate, 1),
             "seconds": round(spent + time.monotonic() - began, 2),
         }
-        about = _kept(folder, state, {**about, **said}, row)
+        about = _kept(folder, state, about, row)
         report(row)
 
 
 def _kept(folder: Path, state: State, about: Row, row: Row) -> Row:
-    """After a look: the metrics, the best weights, and last the checkpoint that stands for all of it."""
+    """After a look: the metrics, the best weights, the checkpoint; only then goes what it replaces."""
     with (folder / "metrics.jsonl").open("a") as file:
-        file.write(json.dumps(row) + "\n")
+        file.write(json.dumps(row, allow_nan=False) + "\n")
     count = sum(leaf.size for leaf in jax.tree.leaves(state.weights))
     now = {**about, "parameters": count, "step": row["step"], "seconds": row["seconds"]}
     if about["best"] is None or row["validation_loss"] < about["best"]["validation_loss"]:
         now["best"] = {name: row[name] for name in ("step", "validation_loss", "validation_accuracy")}
-        write_checkpoint(folder / "best", State(state.weights, None), now)
+        write_checkpoint(_best(folder, now), State(state.weights, None), now)
     write_checkpoint(folder / f"checkpoint-{row['step']:010d}", state, now)
     for old in checkpoints(folder)[:-KEPT]:
         old.with_suffix(".json").unlink()
         old.with_suffix(".safetensors").unlink()
+    _forget(folder, "best", {_best(folder, now).name})
     return now
 
 
 def describe(settings: Settings) -> Row:
     """What a run and a checkpoint say of themselves."""
-    cores = f", {len(os.sched_getaffinity(0))} cores" if jax.default_backend() == "cpu" else ""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {
         "settings": settings.plain(),
         "info": asdict(settings.made_suite.info),
         "deterministic": "--xla_gpu_deterministic_ops=true" in os.environ.get("XLA_FLAGS", ""),
-        "hardware": jax.devices()[0].device_kind + cores,
+        "hardware": jax.devices()[0].device_kind + (f", {cores} cores" if jax.default_backend() == "cpu" else ""),
         "provenance": asdict(provenance()),
     }
 
 
-def _restored(trainer: Trainer, folder: Path) -> tuple[State, Row]:
-    """The last checkpoint that is whole, or the start."""
+def _enter(said: Row, folder: Path, resume: bool) -> None:
+    """Write run.json where nothing has been trained yet; else compare the settings with those of the checkpoint."""
     found = checkpoints(folder)
     if not found:
-        return trainer.start(), {"step": 0, "seconds": 0.0, "best": None}
-    return read_arrays(found[-1], jax.eval_shape(trainer.start)), read_about(found[-1])
-
-
-def _enter(settings: Settings, folder: Path, resume: bool) -> None:
-    """Write run.json, or compare with the one that is there."""
-    file = folder / "run.json"
-    if not file.exists():
-        write_json(file, describe(settings))
+        write_json(folder / "run.json", said)
         return
     if not resume:
         raise TrainingError(
             "this folder holds a run", got=str(folder), hint="--resume to go on with it, or another --output"
         )
-    try:
-        found = json.loads(file.read_bytes())["settings"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise CheckpointError("run.json is damaged", got=str(error), where=str(file)) from error
-    ours, theirs = _flat(settings.plain()), _flat(found)
+    ours, theirs = _flat(said), _flat(read_about(found[-1]))
     other = [name for name in ours | theirs if ours.get(name) != theirs.get(name)]
     if other:
         raise TrainingError(
             "the run in this folder has other settings",
             expected=", ".join(f"{name} = {theirs.get(name)}" for name in other),
             got=", ".join(f"{name} = {ours.get(name)}" for name in other),
-            where=str(file),
+            where=str(folder),
             hint="the same options as at first, or another --output",
         )
 
 
-def _flat(settings: Row) -> Row:
-    return {
-        k: v
-        for name, value in settings.items()
-        for k, v in (value if isinstance(value, dict) else {name: value}).items()
-    }
+def _flat(about: Row) -> Row:
+    """What must be the same when a run goes on."""
+    settings = about["settings"]
+    flat = {name: value for name, value in settings.items() if not isinstance(value, dict)}
+    return flat | settings["config"] | settings["training"] | {"deterministic": about["deterministic"]}
 
 
-def _tidy(folder: Path, step: int) -> None:
-    """Forget what came after the checkpoint: it will be measured again; and files that a crash left behind."""
-    rows = [row for row in read_metrics(folder) if row["step"] <= step]
+def _restored(trainer: Trainer, folder: Path) -> tuple[State, Row]:
+    """The last checkpoint, or the start."""
+    found = checkpoints(folder)
+    if not found:
+        return trainer.start(), {"step": 0, "seconds": 0.0, "best": None}
+    try:
+        state, about = read_arrays(found[-1], jax.eval_shape(trainer.start)), read_about(found[-1])
+        read_arrays(_best(folder, about), State(state.weights, None))
+    except CheckpointError as error:
+        hint = f"delete {found[-1].name}.* and --resume from the checkpoint before it" if len(found) > 1 else None
+        raise CheckpointError(
+            error.what, expected=error.expected, got=error.got, where=error.where, hint=hint
+        ) from error
+    return state, about
+
+
+def _best(folder: Path, about: Row) -> Path:
+    return folder / f"best-{about['best']['step']:010d}"
+
+
+def _tidy(folder: Path, about: Row) -> None:
+    """Forget what came after the checkpoint, for it will be measured again, and files that a crash left behind."""
+    rows = [row for row in read_metrics(folder) if row["step"] <= about["step"]]
     write_file(folder / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows).encode())
-    whole = {path.name for path in checkpoints(folder)}
-    for path in folder.glob("checkpoint-*.safetensors"):
-        if path.stem not in whole:
+    _forget(folder, "checkpoint", {path.name for path in checkpoints(folder)})
+    _forget(folder, "best", {_best(folder, about).name} if about["best"] else set())
+    for kind in ("checkpoint-", "best-", "metrics.", "run."):  # what `write_file` had not put in place
+        for path in folder.glob(f".{kind}*.[0-9]*"):
             path.unlink()
-    for path in folder.glob(".*.*.[0-9]*"):  # what `write_file` had not put in place
-        path.unlink()
 
 
-def _check_finite(measured: Measured, step: int, folder: Path) -> None:
-    bad = ~(np.isfinite(measured.loss) & np.isfinite(measured.gradient_norm))
-    if bad.any():
-        first = int(bad.argmax())
-        last = checkpoints(folder)[-1:]
-        raise TrainingError(
-            "the loss or its gradient is no number",
-            got=f"loss {measured.loss[first]}, norm of the gradient {measured.gradient_norm[first]}",
-            where=f"step {step + first}",
-            hint=f"the last good checkpoint is {last[0] if last else 'the start'}; a lower --learning-rate, "
-            "a longer --warmup, a larger --adam-epsilon, a smaller --clip or --compute float32 may help",
-        )
+def _forget(folder: Path, kind: str, names: set[str]) -> None:
+    """Delete the checkpoints of a kind that do not bear one of these names; the JSON first: then there is none."""
+    for suffix in (".json", ".safetensors"):
+        for path in folder.glob(f"{kind}-{'[0-9]' * 10}{suffix}"):
+            if path.stem not in names:
+                path.unlink()
+
+
+def _check_finite(state: State, measured: Measured, looked: Looked, step: int, folder: Path) -> None:
+    """Stop before anything that is no number is written."""
+    losses, norms = np.asarray(measured.loss), np.asarray(measured.gradient_norm)
+    bad = np.flatnonzero(~(np.isfinite(losses) & np.isfinite(norms)))
+    where, got = step + len(losses), f"validation loss {looked.loss}, after an update of the weights"
+    if len(bad):
+        where, got = step + int(bad[0]), f"loss {losses[bad[0]]}, norm of the gradient {norms[bad[0]]}"
+    elif jnp.isfinite(looked.loss) and all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state)):
+        return
+    last = checkpoints(folder)[-1:]
+    raise TrainingError(
+        "the loss or its gradient is no number",
+        got=got,
+        where=f"step {where}",
+        hint=f"the last good checkpoint is {last[0] if last else 'the start'}; a lower --learning-rate, a longer "
+        "--warmup, a larger --adam-epsilon, a smaller --clip or --compute float32, with another --output, may help",
+    )
 
 
 def _check_memory(compiled: Any, settings: Settings) -> None:
@@ -214,15 +257,17 @@ def _check_memory(compiled: Any, settings: Settings) -> None:
     device = (jax.devices()[0].memory_stats() or {}).get("bytes_limit")
     there = device or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if needed > there:
-        raise _does_not_fit(settings, f"{needed / 1e9:.1f} GB", f"at most {there / 1e9:.1f} GB")
+        batch = settings.training.batch_size * there // needed
+        raise _does_not_fit(settings, f"{needed / 1e9:.1f} GB", f"at most {there / 1e9:.1f} GB", batch)
 
 
-def _does_not_fit(settings: Settings, needed: str, there: str) -> TrainingError:
+def _does_not_fit(settings: Settings, needed: str, there: str, batch: int) -> TrainingError:
+    smaller = f"--batch-size {batch} or less; " if batch > 0 else ""
     return TrainingError(
-        "the batch does not fit into the memory of the device",
+        "the run does not fit into the memory of the device",
         expected=there,
         got=f"{needed} for batch_size {settings.training.batch_size}",
-        hint=f"--batch-size {max(settings.training.batch_size // 2, 1)} or less; --compute bfloat16; a smaller model",
+        hint=f"{smaller}--compute bfloat16; fewer --validation-tasks; a smaller model",
     )
 
 
@@ -231,10 +276,11 @@ def _fitting(settings: Settings) -> Iterator[None]:
     """What XLA says when the memory does not suffice, as advice."""
     try:
         yield
-    except jax.errors.JaxRuntimeError as error:
-        if "RESOURCE_EXHAUSTED" not in str(error):
+    except (jax.errors.JaxRuntimeError, MemoryError) as error:
+        text = str(error) or "out of memory"
+        if "RESOURCE_EXHAUSTED" not in text and "out of memory" not in text.lower():
             raise
-        raise _does_not_fit(settings, "more than there is", str(error).splitlines()[0]) from error
+        raise _does_not_fit(settings, "more", text.splitlines()[0], settings.training.batch_size // 2) from error
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """The settings of a meta-training run: presets in YAML, read into frozen dataclasses, changed by options."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -10,7 +10,7 @@ import yaml
 from pydantic import Field, TypeAdapter, ValidationError
 
 from baselines.lstm import Lstm
-from baselines.model import Model
+from baselines.model import Count, Model
 from baselines.transformer import Transformer
 from gpicl_bench import Suite, make
 from gpicl_bench.errors import InvalidArgument
@@ -18,7 +18,6 @@ from gpicl_bench.errors import InvalidArgument
 MODELS: dict[str, type[Model]] = {model.name: model for model in (Transformer, Lstm)}
 PRESETS = Path(__file__).parent / "presets"
 
-Count = Annotated[int, Field(ge=1, lt=2**31)]
 Seed = Annotated[int, Field(ge=0, lt=2**64)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -35,7 +34,7 @@ class Training:
         num_tasks: M, the tasks of the pool; None: every episode is of a new task.
         seed: of the pool, of its order and of the initial weights.
         warmup: steps over which the learning rate rises from 0.
-        schedule: `cosine`, to 0 at the last step, or `constant`.
+        schedule: `cosine`, to 0 after the last step, or `constant`.
         adam_epsilon: ε of Adam: smaller, and the loss leaves its plateau earlier (Kirsch et al. 2022).
         clip: the largest global norm of a gradient.
         fixed_permutation: the fraction of each batch whose labels are the classes of the base dataset
@@ -92,7 +91,7 @@ class Settings:
         return make(self.suite, num_examples=self.num_examples)
 
     def plain(self) -> dict[str, Any]:
-        """As JSON has it; `settings_from` reads it."""
+        """As JSON has it."""
         return asdict(self)
 
 
@@ -105,7 +104,32 @@ def model_class(name: str) -> type[Model]:
     return MODELS[known("model", name, MODELS)]
 
 
-def read_preset(name: str) -> dict[str, Any]:
+@dataclass(frozen=True)
+class ModelPreset:
+    """What a preset says of one model: values of its Config, and of Training in place of the preset's."""
+
+    config: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A YAML file of settings.
+
+    Attributes:
+        suite: its id.
+        models: by name.
+        training: values of Training.
+        num_examples: T; None: the suite's.
+    """
+
+    suite: str
+    models: Mapping[str, Any]
+    training: Mapping[str, Any] = field(default_factory=dict)
+    num_examples: Count | None = None
+
+
+def read_preset(name: str) -> Preset:
     """A preset of this folder by its name, or a YAML file of yours by its path.
 
     Raises:
@@ -114,16 +138,15 @@ def read_preset(name: str) -> dict[str, Any]:
     names = sorted(path.stem for path in PRESETS.glob("*.yaml"))
     path = Path(name) if name.endswith((".yaml", ".yml")) else PRESETS / f"{known('preset', name, names)}.yaml"
     try:
-        preset = yaml.safe_load(path.read_text())
+        content = yaml.safe_load(path.read_text())
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise InvalidArgument("the preset cannot be read", got=str(error), where=str(path)) from error
-    if not isinstance(preset, dict):
-        raise InvalidArgument("a preset is a mapping", expected="suite, training, models", where=str(path))
-    _check_names("field", preset, ("suite", "num_examples", "training", "models"), str(path))
-    for model, about in preset.get("models", {}).items():
-        known("model", model, MODELS)
-        _check_names("field", about, ("config", "training"), f"{path}, {model}")
-    return preset
+    preset: Preset = validated(Preset, content, str(path))
+    models = {
+        known("model", model, MODELS): validated(ModelPreset, about, f"{path}, {model}")
+        for model, about in preset.models.items()
+    }
+    return replace(preset, models=models)
 
 
 def make_settings(model: str, preset: str, options: Mapping[str, Any]) -> Settings:
@@ -138,69 +161,66 @@ def make_settings(model: str, preset: str, options: Mapping[str, Any]) -> Settin
         InvalidArgument: a name is unknown or a value is out of range.
     """
     kind, found = model_class(model), read_preset(preset)
-    if model not in found.get("models", {}):
-        raise InvalidArgument(
-            f"the preset {preset} has no {model}", expected=", ".join(found.get("models", {})), got=model
-        )
-    about = found["models"][model] or {}
-    config, training = dict(about.get("config", {})), {**found.get("training", {}), **about.get("training", {})}
-    place = {
-        **{field.name: config for field in fields(kind.Config)},
-        **{field.name: training for field in fields(Training)},
-        **dict.fromkeys(("suite", "num_examples"), found),
+    if model not in found.models:
+        raise InvalidArgument(f"the preset {preset} has no {model}", expected=", ".join(found.models), got=model)
+    about = found.models[model]
+    values = {
+        "config": dict(about.config),
+        "training": {**found.training, **about.training},
+        "suite": {"suite": found.suite, "num_examples": found.num_examples},
     }
-    _check_names("option", options, place)
+    places = {"config": _names(kind.Config), "training": _names(Training), "suite": ["suite", "num_examples"]}
     for name, value in options.items():
-        place[name][name] = value
-    suite = make(str(found.get("suite")))
-    plain = {"model": model, "suite": suite.id, "num_examples": found.get("num_examples", suite.info.T)}
-    return settings_from({**plain, "config": config, "training": training})
+        known("option", name, [n for names in places.values() for n in names])
+        values[next(place for place, names in places.items() if name in names)][name] = value
+    suite = make(str(values["suite"]["suite"]))
+    length = validated(Count | None, values["suite"]["num_examples"], "num_examples") or suite.info.T
+    config = validated(kind.Config, values["config"], f"{preset}, {model}")
+    training = validated(Training, values["training"], f"{preset}, {model}")
+    return Settings(model, make(suite.id, num_examples=length).id, length, config, training)
 
 
-def settings_from(plain: Mapping[str, Any], where: str | None = None) -> Settings:
-    """Settings from plain values, checked.
-
-    Raises:
-        InvalidArgument: a name is unknown, a value is out of range, or something is missing.
-    """
-    config = _validated(model_class(plain["model"]).Config, plain["config"], where)
-    training = _validated(Training, plain["training"], where)
-    length = _validated(Count, plain["num_examples"], where)
-    return Settings(plain["model"], make(plain["suite"], num_examples=length).id, length, config, training)
-
-
-def known(kind: str, name: str, names: Iterable[str]) -> str:
+def known(kind: str, name: Any, names: Iterable[str], where: str | None = None) -> str:
     """`name`, if it is one of `names`.
 
     Raises:
         InvalidArgument: it is not; the error names the nearest.
     """
+    names = list(names)
     if name not in names:
-        near = get_close_matches(str(name), list(names), n=1)
+        near = get_close_matches(str(name), names, n=1)
         hint = f"did you mean {near[0]}?" if near else None
-        raise InvalidArgument(f"there is no such {kind}", expected=", ".join(names), got=repr(name), hint=hint)
-    return name
+        raise InvalidArgument(
+            f"there is no such {kind}", expected=", ".join(names), got=repr(name), where=where, hint=hint
+        )
+    return str(name)
 
 
-def _check_names(kind: str, given: Any, names: Iterable[str], where: str | None = None) -> None:
-    for name in given or {}:
-        try:
-            known(kind, name, names)
-        except InvalidArgument as error:
+def validated(kind: Any, values: Any, where: str | None = None) -> Any:
+    """`values` as `kind`; text from a command line or from YAML counts as the number that it spells.
+
+    Raises:
+        InvalidArgument: a name is unknown, a value is out of range, or something is missing.
+    """
+    if is_dataclass(kind):
+        if not isinstance(values, Mapping):
             raise InvalidArgument(
-                error.what, expected=error.expected, got=error.got, where=where, hint=error.hint
-            ) from None
-
-
-def _validated(kind: Any, values: Any, where: str | None) -> Any:
-    """`values` as `kind`; text from a command line or from YAML counts as the number that it spells."""
-    if isinstance(values, Mapping):
-        _check_names("field", values, [field.name for field in fields(kind)], where)
+                "a mapping is missing", expected=", ".join(_names(kind)), got=repr(values), where=where
+            )
+        for name in values:
+            known("field", name, _names(kind), where)
     try:
         return TypeAdapter(kind).validate_python(values)
     except ValidationError as error:
         first = error.errors()[0]
+        own = first.get("ctx", {}).get("error")
+        if isinstance(own, InvalidArgument):
+            raise own from error
         name = ".".join(map(str, first["loc"])) or "a value"
         raise InvalidArgument(
             f"{name} is out of range", expected=first["msg"], got=repr(first["input"]), where=where
         ) from error
+
+
+def _names(kind: Any) -> list[str]:
+    return [field.name for field in fields(kind)]

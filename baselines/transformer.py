@@ -25,8 +25,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from baselines.model import Model, matrix, previous, token
+from baselines.model import Count, Model, matrix, previous, token
 from gpicl_bench import Info
+from gpicl_bench.errors import InvalidArgument
 
 
 @dataclass(frozen=True)
@@ -39,16 +40,13 @@ class TransformerConfig:
         heads: heads of attention in a block.
         head_size: of a key, a query and a value.
         width: of the residual stream; the MLP has 4 × width.
-        attention_start: `random`, or `similarity`: keys and queries start as the normalised tokens themselves (the
-            identity), so that attention starts out by looking at what is similar.
     """
 
     tokens: Literal["shifted", "paired"] = "paired"
-    layers: int = 2
-    heads: int = 2
-    head_size: int = 32
-    width: int = 64
-    attention_start: Literal["random", "similarity"] = "random"
+    layers: Count = 2
+    heads: Count = 2
+    head_size: Count = 32
+    width: Count = 64
 
 
 class Cache(NamedTuple):
@@ -80,8 +78,6 @@ class Block(eqx.Module):
         width, inner = config.width, config.heads * config.head_size
         keys = jax.random.split(key, 4)
         self.query, self.key, self.value = (matrix(k, width, inner) for k in keys[:3])
-        if config.attention_start == "similarity":
-            self.query, self.key = jnp.eye(width, inner), jnp.eye(width, inner)
         self.expand = matrix(keys[3], width, 4 * width)
         # The last product of each residual branch starts at 0 (Fixup, Zhang et al. 2019, arXiv 1901.09321), so that a
         # block is the identity at first: wide models learn far sooner (docs/decisions/0004-meta-training.md).
@@ -146,6 +142,8 @@ class Transformer(Model):
         if self.positions is None:
             h = jnp.stack([token(x, y, self.info.C), token(x, jnp.full_like(y, -1), self.info.C)]) @ self.embed
         else:
+            if len(x) > len(self.positions):
+                raise InvalidArgument("an episode is too long", expected=f"T ≤ {len(self.positions)}", got=len(x))
             h = (token(x, previous(y), self.info.C) @ self.embed + self.positions[: len(x)])[None]
         earlier = jnp.tri(len(x), k=-1, dtype=bool)
         for block in self.blocks:
@@ -154,9 +152,10 @@ class Transformer(Model):
             if block is self.blocks[-1]:  # nobody reads what the context tokens become
                 h, attended = h[-1:], tuple(a[-1:] for a in attended)
             h = block(h, attended, context, earlier)
-        return jax.vmap(self.norm)(h[-1]) @ self.head
+        return self._logits(jax.vmap(self.norm)(h[-1]))
 
     def init(self) -> Cache:
+        """Empty, with room for the T examples of `info`."""
         config, info = self.config, self.info
         empty = jnp.zeros((config.layers, info.T, config.heads, config.head_size))
         return Cache(empty, empty, jnp.zeros(info.D), jnp.int32(0))
@@ -168,7 +167,11 @@ class Transformer(Model):
         else:
             h = token(x, y_prev, self.info.C) @ self.embed + self.positions[state.t]
             state, h = self._append(state, h, state.t)
-        return state._replace(x=x, t=state.t + 1), self.norm(h) @ self.head
+        return state._replace(x=x, t=state.t + 1), self._logits(self.norm(h))
+
+    def _logits(self, h: Float[Array, "*n width"]) -> Float[Array, "*n C"]:
+        """In float32, whatever the products before were."""
+        return jnp.matmul(h, self.head, preferred_element_type=jnp.float32)
 
     def _append(self, state: Cache, h: Float[Array, " width"], t: Any) -> tuple[Cache, Float[Array, " width"]]:
         """One token through all blocks, its keys and values kept as context t; those at -1 are dropped."""

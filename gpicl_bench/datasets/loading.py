@@ -26,7 +26,7 @@ def load_part(name: str, part: str) -> Part:
 def _read(known: Dataset, part: str) -> Part:
     """From the source; a view from the source of what it shows."""
     if known.view is not None and known.base is not None:
-        shown = _read(dataset(known.base), part)
+        shown = load_part(known.base, part)
         return canonical(view(known.view, shown.images), shown.labels)
     return bundled.READERS[known.name](part) if known.tfds is None else prepared.read(known.tfds, part)
 

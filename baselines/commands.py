@@ -48,17 +48,9 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("curve", help="draw the picture of a run again")
     command.add_argument("folder", type=Path, help="of the run")
     command.set_defaults(run=lambda options: curve(options.folder))
-    command = commands.add_parser(
-        "reference", help="make the reference results of a preset; what was interrupted goes on"
-    )
-    command.add_argument(
-        "presets", nargs="+", metavar="preset", help="with reference runs; or `classical`: nothing meta-trained"
-    )
-    command.add_argument("--seeds", type=int, default=3, help="of meta-training (default: 3)")
-    command.add_argument("--num-tasks", type=int, default=1024, help="to score on (default: 1024)")
-    command.add_argument("--output", type=Path, help="of results, weights and runs (default: this repository)")
-    command.add_argument("rest", nargs=argparse.REMAINDER, help="after them, for a trial: --steps 2 and other settings")
-    command.set_defaults(run=reference)
+    command = commands.add_parser("reference", help="make the reference results of presets", add_help=False)
+    command.add_argument("rest", nargs=argparse.REMAINDER)
+    command.set_defaults(run=lambda options: reference(options.rest))
     command = commands.add_parser("table", help="write baselines/README.md from the results")
     command.set_defaults(run=lambda options: table())
     return parser
@@ -111,22 +103,27 @@ def curve(folder: Path) -> None:
     print(draw(folder))
 
 
-def reference(options: argparse.Namespace) -> None:
+def reference(rest: list[str]) -> None:
     """`reference PRESET …`: train, score, keep."""
     from baselines.reference import HERE, classical, reference
     from baselines.settings import Training
 
-    parser = argparse.ArgumentParser(prog="python -m baselines reference PRESET", allow_abbrev=False)
-    given = _given(parser, options.rest, (Training,))
+    parser = argparse.ArgumentParser(prog="python -m baselines reference", allow_abbrev=False)
+    parser.add_argument("presets", nargs="+", metavar="PRESET", help="or `classical`: the learners not meta-trained")
+    parser.add_argument("--seeds", type=int, default=3, help="runs of each model (default: 3)")
+    parser.add_argument("--scored-tasks", type=int, default=1024, help="of meta_test (default: 1024)")
+    parser.add_argument("--output", type=Path, help="of results, weights and runs (default: this repository)")
+    options = argparse.Namespace()
+    given = _given(parser, rest, (Training,), options)
     if given and options.output is None:
         raise InvalidArgument("a trial would replace the reference results", got=", ".join(given), hint="add --output")
     home, runs = options.output or HERE, (options.output or Path()) / "runs"
     for preset in options.presets:
         if preset == "classical":
-            classical(given.get("suite", "digits-proj-perm-v0"), home / "results", options.num_tasks)
+            classical(given.get("suite", "digits-proj-perm-v0"), home / "results", options.scored_tasks)
             continue
         places = {"results": home / "results", "weights": home / "weights", "runs": runs}
-        reference(preset, options.seeds, given, **places, num_tasks=options.num_tasks)
+        reference(preset, options.seeds, given, **places, num_tasks=options.scored_tasks)
 
 
 def table() -> None:

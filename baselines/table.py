@@ -8,7 +8,9 @@ from typing import Any
 
 from baselines.checkpoint import write_file
 from baselines.curve import draw, draw_learning_curves
-from baselines.reference import CLASSICAL, RUNS
+from baselines.reference import CLASSICAL, RUNS, SEEDS, scored
+from baselines.run import read_metrics
+from baselines.settings import make_settings
 from gpicl_bench import Result, compare, load_result
 
 PAPER = {  # arXiv 2212.04458, Table 1: accuracy@99 in percent on unseen tasks, meta-trained on MNIST tasks
@@ -48,7 +50,7 @@ print(gpicl_bench.evaluate(learner, "digits-proj-perm-v0", num_tasks=64, positio
 
 ## Reference runs
 
-Unseen tasks, held-out images, {num_tasks} tasks of `meta_test`. The mean over meta-training seeds, and a 95% t interval
+Unseen tasks, held-out images{num_tasks}. The mean over meta-training seeds, and a 95% t interval
 over them; for learners without meta-training, and for fewer than three seeds, an interval over tasks. The score is the
 area under the learning curve: chance 0, perfect 1. Weights were selected on `meta_validation` alone.
 """
@@ -89,16 +91,16 @@ def write_readme(home: Path) -> Path:
 
 
 def read_runs(folder: Path) -> dict[tuple[str, str], list[Run]]:
-    """All runs by preset and name, in the order of RUNS."""
+    """All runs by preset and name, in the order of RUNS; one that lacks its metrics or results is left out."""
     found: dict[tuple[str, str], list[Run]] = defaultdict(list)
     for preset, models in RUNS.items():
         for model, tokens in models:
             for place in sorted(folder.glob(f"{preset}/{model}-{tokens}-seed*/run.json")):
-                rows = (place.parent / "metrics.jsonl").read_text().splitlines()
+                rows = read_metrics(place.parent)
                 results = {f.stem: load_result(f) for f in sorted(place.parent.glob("*.json")) if f != place}
-                seconds = json.loads(rows[-1])["seconds"]
-                run = Run(place.parent, json.loads(place.read_text()), seconds, results)
-                found[preset, f"{model}-{tokens}"].append(run)
+                if rows and results:
+                    run = Run(place.parent, json.loads(place.read_text()), rows[-1]["seconds"], results)
+                    found[preset, f"{model}-{tokens}"].append(run)
     return dict(found)
 
 
@@ -116,7 +118,8 @@ def _head(home: Path, groups: list[list[Run]]) -> str:
     files = [home / f"{name}.py" for name in (*models, *CLASSICAL)]
     rows = [f"| [{path.name}]({path.name}) | {_first_sentence(path)} |" for path in files]
     sizes = {r.setting.num_tasks for group in groups for run in group for r in run.results.values()}
-    return HEAD.format(files="\n".join(rows), num_tasks=" or ".join(f"{n:,}" for n in sorted(sizes)))
+    shown = f", {' or '.join(f'{n:,}' for n in sorted(sizes))} tasks of `meta_test`" if sizes else ""
+    return HEAD.format(files="\n".join(rows), num_tasks=shown)
 
 
 def _first_sentence(path: Path) -> str:
@@ -154,7 +157,7 @@ def _about(group: list[Run], suite: str) -> str:
         return "– | – | none | –"
     first, minutes = group[0].about, [run.seconds / 60 for run in group]
     steps, batch = (first["settings"]["training"][name] for name in ("steps", "batch_size"))
-    paper = PAPER.get(suite.partition("-")[0], {}).get(first["settings"]["model"])
+    paper = PAPER.get(suite.partition("-")[0].removesuffix("_rgb32"), {}).get(first["settings"]["model"])
     return (
         f"{len(group)} | {first['parameters']:,} | {steps:,} × {batch} episodes, "
         f"{min(minutes):.1f} to {max(minutes):.1f} min, {first['hardware']} | {f'{paper / 100:.3f}' if paper else '–'}"
@@ -183,24 +186,32 @@ def _every_run(home: Path, runs: dict[tuple[str, str], list[Run]]) -> str:
                     "–" if result.score is None else f"{result.score:.3f}",
                     result.evidence.partition(" (")[0],
                     f"{run.about['step']:,}",
-                    str(run.about["provenance"]["commit"])[:10],
+                    _short(str(run.about["provenance"]["commit"])),
                     f"[{run.folder.name}]({run.folder.relative_to(home)})",
                 )
                 lines.append(f"| {' | '.join(columns)} |")
     return "\n".join(lines)
 
 
+def _short(commit: str) -> str:
+    hexadecimal, _, dirty = commit.partition("-")
+    return hexadecimal[:10] + ("-dirty" if dirty else "")
+
+
 def _not_run(runs: dict[tuple[str, str], list[Run]]) -> str:
-    """What RUNS names and `results/` lacks, with the command."""
-    missing = [(p, f"{m}-{t}") for p, models in RUNS.items() for m, t in models if (p, f"{m}-{t}") not in runs]
-    if not missing:
+    """What RUNS names and `results/` lacks: runs, and suites of runs, with the command."""
+    rows = []
+    for preset, models in RUNS.items():
+        for model, tokens in models:
+            group = runs.get((preset, f"{model}-{tokens}"), [])
+            missing = [f"seed {seed}" for seed in range(SEEDS[preset]) if seed not in [run.seed for run in group]]
+            suites = [suite.id for suite in scored(make_settings(model, preset, {"tokens": tokens}))]
+            missing += [id for id in suites if group and not all(id in run.results for run in group)]
+            command = f"python -m baselines reference {preset} --seeds {SEEDS[preset]}"
+            if missing:
+                rows.append(f"| {preset} | {model}-{tokens} | {', '.join(missing)} | `{command}` |")
+    if not rows:
         return ""
-    rows = [f"| {preset} | {name} | `python -m baselines reference {preset}` |" for preset, name in missing]
-    lines = [
-        "\n## Not run\n",
-        "On one GPU; nobody has run these yet.\n",
-        "| preset | model | command |",
-        "|---|---|---|",
-        *rows,
-    ]
-    return "\n".join(lines) + "\n"
+    head = ["| preset | model | missing | command |", "|---|---|---|---|"]
+    about = "`paper`, `paper-rgb32` and `best` are for one GPU: minutes each.\n"
+    return "\n".join(["\n## Not run\n", about, *head, *rows]) + "\n"

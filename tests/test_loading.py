@@ -49,6 +49,11 @@ def test_a_file_of_a_package_imports_the_package(tmp_path):
     text = "from package_of_test.label import LABEL\nimport numpy as np\nfrom neighbour_in_package import OTHER\n"
     (inner / "mine.py").write_text(text + "learner = lambda context_x, context_y, query_x: np.array([LABEL + OTHER])\n")
     assert load_learner(inner / "mine.py", SUITE.info).learner(*QUERY).tolist() == [7]
+    (tmp_path / "neighbour_in_package.py").write_text("OTHER = 5\n")
+    flat = "import numpy as np\nfrom neighbour_in_package import OTHER\n"
+    (tmp_path / "flat.py").write_text(flat + "learner = lambda context_x, context_y, query_x: np.array([OTHER])\n")
+    for file, label in (("flat.py", 5), ("package_of_test/inner/mine.py", 7), ("flat.py", 5)):
+        assert load_learner(tmp_path / file, SUITE.info).learner(*QUERY).tolist() == [label]
     twin = tmp_path / "twin" / "package_of_test"
     twin.mkdir(parents=True)
     (twin / "__init__.py").touch()

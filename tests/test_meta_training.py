@@ -18,7 +18,7 @@ from baselines.checkpoint import CheckpointError, read_about, read_arrays, write
 from baselines.curve import draw
 from baselines.learner import restore
 from baselines.lstm import Lstm
-from baselines.run import TrainingError, checkpoints, read_metrics, run
+from baselines.run import TrainingError, best, checkpoints, read_metrics, run
 from baselines.settings import MODELS, make_settings
 from baselines.training import State, make_trainer, with_fixed_permutation
 from baselines.transformer import Transformer
@@ -28,7 +28,7 @@ from tests.conftest import ROOT
 
 pytestmark = pytest.mark.usefixtures("standard_promotion")
 
-SMALL = {"steps": 6, "every": 2, "batch_size": 3, "num_examples": 5, "warmup": 2, "validation_tasks": 4}
+SMALL = {"steps": 10, "every": 2, "batch_size": 3, "num_examples": 5, "warmup": 2, "validation_tasks": 4}
 
 
 def small(model="lstm", **options):
@@ -36,9 +36,9 @@ def small(model="lstm", **options):
     return make_settings(model, "digits-tiny", {**SMALL, **size, **options})
 
 
-def weights(folder, name=None):
-    path = folder / name if name else checkpoints(folder)[-1]
-    return path.with_suffix(".safetensors").read_bytes()
+def weights(folder):
+    """The bytes of the last checkpoint and of the selected weights."""
+    return [path.with_suffix(".safetensors").read_bytes() for path in (checkpoints(folder)[-1], best(folder))]
 
 
 @pytest.fixture(scope="module")
@@ -158,11 +158,12 @@ def test_every_option_changes_the_weights(options):
 def test_a_run_leaves_metrics_checkpoints_and_the_best_weights(finished):
     folder, settings = finished
     rows = read_metrics(folder)
-    assert [row["step"] for row in rows] == [2, 4, 6]
-    assert [path.name for path in checkpoints(folder)] == [f"checkpoint-{step:010d}" for step in (2, 4, 6)]
-    best = min(rows, key=lambda row: row["validation_loss"])
-    about = read_about(folder / "best")
-    assert about["best"]["step"] == about["step"] == best["step"]
+    assert [row["step"] for row in rows] == [2, 4, 6, 8, 10]
+    assert [path.name for path in checkpoints(folder)] == [f"checkpoint-{step:010d}" for step in (6, 8, 10)]
+    assert {path.stem for path in folder.glob("best-*")} == {best(folder).name}
+    lowest = min(rows, key=lambda row: row["validation_loss"])
+    about = read_about(best(folder))
+    assert about["best"]["step"] == about["step"] == lowest["step"]
     assert about["settings"] == json.loads((folder / "run.json").read_text())["settings"] == settings.plain()
     assert about["provenance"]["versions"]["optax"]
     assert draw(folder).read_bytes().startswith(b"\x89PNG")
@@ -172,9 +173,9 @@ def test_the_best_weights_are_chosen_on_meta_validation(finished):
     """What was selected gives on the tasks of meta_validation exactly the loss that was written down."""
     folder, settings = finished
     trainer, suite = make_trainer(settings), settings.made_suite
-    found = read_arrays(folder / "best", State(jax.eval_shape(trainer.start).weights, None))
+    found = read_arrays(best(folder), State(jax.eval_shape(trainer.start).weights, None))
     looked = jax.jit(trainer.look)(found.weights, jax.jit(lambda s: s(0))(suite.meta_validation.sampler(4)))
-    assert float(looked.loss) == read_about(folder / "best")["best"]["validation_loss"]
+    assert float(looked.loss) == read_about(best(folder))["best"]["validation_loss"]
 
 
 def test_training_reads_no_images_of_meta_test(tmp_path, monkeypatch):
@@ -224,36 +225,68 @@ def test_killed_at_any_moment_and_resumed_it_ends_with_the_same_bits(finished, t
     subprocess.run(command, cwd=ROOT, env=environment, check=True)
     assert killed > 0
     assert weights(tmp_path / "run") == weights(folder)
-    assert weights(tmp_path / "run", "best") == weights(folder, "best")
-    assert [row["step"] for row in read_metrics(tmp_path / "run")] == [2, 4, 6]
+    assert [row["step"] for row in read_metrics(tmp_path / "run")] == [2, 4, 6, 8, 10]
 
 
-@pytest.mark.parametrize("write", range(1, 10))
-def test_killed_between_any_two_writes_it_resumes_to_the_same_bits(finished, tmp_path, monkeypatch, write):
-    """The process ends just before its n-th file of the run is put in place."""
-    import baselines.checkpoint
+class Killed(BaseException):
+    pass
 
-    class Killed(BaseException):
-        pass
 
-    left, real = [write], baselines.checkpoint.Path.replace
+@pytest.mark.parametrize("left", range(1, 27, 2))
+def test_killed_before_any_change_of_a_file_it_resumes_to_the_same_bits(finished, tmp_path, monkeypatch, left):
+    """The process ends just before its n-th change: a file put in place, one deleted, or a line of metrics."""
+    from baselines.run import Path
 
-    def replace_or_die(scratch, path):
-        left[0] -= 1
-        if left[0] == 0:
-            raise Killed
-        return real(scratch, path)
+    changes = [left]
 
-    monkeypatch.setattr(baselines.checkpoint.Path, "replace", replace_or_die)
+    def or_die(method):
+        def dying(path, *arguments, **options):
+            if method.__name__ != "open" or arguments == ("a",):
+                changes[0] -= 1
+            if changes[0] == 0:
+                raise Killed
+            return method(path, *arguments, **options)
+
+        return dying
+
+    for name in ("replace", "unlink", "open"):
+        monkeypatch.setattr(Path, name, or_die(getattr(Path, name)))
     with pytest.raises(Killed):
         run(small(), tmp_path / "run")
     monkeypatch.undo()
     assert run(small(), tmp_path / "run", resume=True)
     assert weights(tmp_path / "run") == weights(finished[0])
-    assert weights(tmp_path / "run", "best") == weights(finished[0], "best")
-    assert [{**row, "seconds": 0, "tasks_per_second": 0} for row in read_metrics(tmp_path / "run")] == [
-        {**row, "seconds": 0, "tasks_per_second": 0} for row in read_metrics(finished[0])
-    ]
+    assert timeless(tmp_path / "run") == timeless(finished[0])
+    assert {p.name for p in (tmp_path / "run").iterdir()} == {p.name for p in finished[0].iterdir()} - {"curve.png"}
+
+
+def timeless(folder):
+    return [{**row, "seconds": 0, "tasks_per_second": 0} for row in read_metrics(folder)]
+
+
+def test_a_look_that_comes_out_worse_the_second_time_leaves_the_best_weights_readable(tmp_path, monkeypatch):
+    """As on a device that does not repeat its bits: the run is cut while it writes the best weights of a look."""
+    import baselines.run
+
+    def cut(path, arrays, about):
+        if path.name == "best-0000000004":
+            raise Killed
+        return write_checkpoint(path, arrays, about)
+
+    settings = small(learning_rate=1e-4)
+    monkeypatch.setattr(baselines.run, "write_checkpoint", cut)
+    with pytest.raises(Killed):
+        run(settings, tmp_path / "run")
+    monkeypatch.undo()
+
+    def worse(settings):
+        trainer = make_trainer(settings)
+        return trainer._replace(look=lambda w, b: trainer.look(w, b)._replace(loss=jnp.float32(9.0)))
+
+    monkeypatch.setattr(baselines.run, "make_trainer", worse)
+    run(settings, tmp_path / "run", resume=True)
+    assert best(tmp_path / "run").name == "best-0000000002"
+    assert restore(Lstm, settings.made_suite.info, tmp_path / "run").card["meta_training"]["steps"] == 2
 
 
 def test_a_line_of_metrics_that_was_cut_off_is_forgotten(finished, tmp_path):
@@ -263,7 +296,7 @@ def test_a_line_of_metrics_that_was_cut_off_is_forgotten(finished, tmp_path):
     whole = (folder / "metrics.jsonl").read_bytes()
     (folder / "metrics.jsonl").write_bytes(whole[:-20])
     run(small(), folder, resume=True)
-    assert [row["step"] for row in read_metrics(folder)] == [2, 4, 6]
+    assert [row["step"] for row in read_metrics(folder)] == [2, 4, 6, 8, 10]
     assert weights(folder) == weights(finished[0])
 
 
@@ -306,6 +339,44 @@ def test_a_loss_that_is_no_number_stops_with_the_step(tmp_path):
     assert "the last good checkpoint is the start" in text
     assert "--learning-rate" in text
     assert not checkpoints(tmp_path / "run")
+    assert run(small(steps=4), tmp_path / "run"), "advice that is followed needs no other folder"
+
+
+def test_an_update_to_no_number_is_not_kept(tmp_path):
+    settings = small(learning_rate=1e38, schedule="constant", warmup=0, steps=2, every=1, clip=1e30)
+    with pytest.raises(TrainingError, match=r"step [01]"):
+        run(settings, tmp_path / "run")
+    assert not list((tmp_path / "run").glob("best-*"))
+
+
+def test_a_checkpoint_of_other_settings_is_refused_without_run_json(finished, tmp_path):
+    folder = copied(finished[0], tmp_path)
+    (folder / "run.json").unlink()
+    for options in ({"seed": 7}, {"steps": 4}):
+        with pytest.raises(TrainingError, match="other settings"):
+            run(small(**options), folder, resume=True)
+        with pytest.raises(TrainingError, match="holds a run"):
+            run(small(**options), folder)
+
+
+def test_missing_best_weights_and_damaged_metrics_are_named(finished, tmp_path):
+    folder = copied(finished[0], tmp_path)
+    (folder / "metrics.jsonl").write_bytes(b"{]\n" + (folder / "metrics.jsonl").read_bytes())
+    with pytest.raises(CheckpointError, match=r"(?s)metrics are damaged.*line 1"):
+        draw(folder)
+    best(folder).with_suffix(".safetensors").unlink()
+    with pytest.raises(CheckpointError, match=r"(?s)No such file.*delete checkpoint-0000000010"):
+        run(small(), folder, resume=True)
+
+
+def test_a_disk_that_is_full_is_named_and_nothing_is_left(tmp_path, monkeypatch):
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(CheckpointError, match=r"(?s)cannot be written.*No space left.*run.json"):
+        run(small(), tmp_path / "run")
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {".lock"}
 
 
 def test_the_first_bad_step_and_the_last_good_checkpoint_are_named(tmp_path, monkeypatch):
@@ -328,7 +399,7 @@ def test_the_first_bad_step_and_the_last_good_checkpoint_are_named(tmp_path, mon
 
 
 def test_a_batch_that_does_not_fit_is_refused_with_advice(tmp_path):
-    with pytest.raises(TrainingError, match=r"(?s)does not fit.*--batch-size 50000000 or less"):
+    with pytest.raises(TrainingError, match=r"(?s)does not fit.*--batch-size [1-9][0-9]* or less"):
         run(small(batch_size=10**8, num_examples=100), tmp_path / "run")
 
 
@@ -343,6 +414,8 @@ def test_a_batch_that_does_not_fit_is_refused_with_advice(tmp_path):
         ({"fixed_permutation": 1.5}, "fixed_permutation is out of range"),
         ({"seed": -1}, "seed is out of range"),
         ({"num_tasks": 0}, "num_tasks"),
+        ({"hidden": 0}, "hidden is out of range"),
+        ({"hidden": -3}, "hidden is out of range"),
         ({"warmup": 7}, "longer than the run"),
         ({"suite": "digit-proj-perm-v0"}, "did you mean"),
         ({"num_examples": 1000}, "an episode is longer than the pool"),
@@ -370,19 +443,25 @@ def test_unknown_models_and_presets_are_refused(model, preset, message):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("- 1", "a preset is a mapping"),
+        ("- 1", "a mapping is missing"),
         ("suite: [", "cannot be read"),
         ("trainin: {}", r"did you mean training\?"),
-        ("models: {lstm: {confg: {}}}", r"did you mean config\?"),
-        ("models: {lsm: {}}", r"did you mean lstm\?"),
-        ("models: {lstm: {}}", "no"),
+        ("suite: x\nmodels: {lstm: {confg: {}}}", r"did you mean config\?"),
+        ("suite: x\nmodels: {lsm: {}}", r"did you mean lstm\?"),
+        ("models: {lstm: {}}", "suite is out of range"),
+        ("suite: x\nmodels: [lstm]", "models is out of range"),
+        ("suite: x\nmodels:", "models is out of range"),
+        ("suite: x\nmodels: {lstm: 3}", "a mapping is missing"),
+        ("suite: x\nmodels: {lstm: {config: [a]}}", "config is out of range"),
+        ("suite: x\nmodels: {lstm: {training: 3}}", "training is out of range"),
+        ("suite: digits-proj-perm-v0\ntraining:\nmodels: {lstm: {}}", "training is out of range"),
         ("suite: digits-proj-perm-v0\nmodels: {lstm: {config: {width: 3}}}", "no such field"),
         ("suite: digits-proj-perm-v0\nmodels: {lstm: {}}", "steps is out of range"),
     ],
 )
 def test_malformed_presets_are_refused(tmp_path, text, message):
     (tmp_path / "mine.yaml").write_text(text)
-    with pytest.raises((InvalidArgument, LookupError, ValueError), match=message):
+    with pytest.raises(InvalidArgument, match=message):
         make_settings("lstm", str(tmp_path / "mine.yaml"), {})
 
 
@@ -404,7 +483,7 @@ def test_a_checkpoint_is_a_learner_in_both_forms(finished):
     assert np.array_equal(results[0].prediction, results[1].prediction)
     assert np.allclose(results[0].log_loss, results[1].log_loss, atol=1e-5)
     assert [r.learner.form for r in results] == ["sequence", "step (JAX)"]
-    card, about = results[0].learner.card, read_about(folder / "best")
+    card, about = results[0].learner.card, read_about(best(folder))
     assert card["meta_training"] == {
         "suite": "digits-proj-perm-v0",
         "num_tasks": about["step"] * 3,
@@ -428,6 +507,7 @@ def test_a_learner_answers_as_the_trained_model(finished):
 
 def damaged(folder, tmp_path, name, change):
     copy = copied(folder, tmp_path)
+    name = name.replace("best", best(copy).name)
     (copy / name).write_bytes(change((copy / name).read_bytes()))
     return copy
 
@@ -435,7 +515,7 @@ def damaged(folder, tmp_path, name, change):
 @pytest.mark.parametrize(
     ("name", "change", "message"),
     [
-        ("best.safetensors", lambda data: data[:-1] + bytes([data[-1] ^ 1]), "damaged, or belong to another"),
+        ("best.safetensors", lambda data: data[:-1] + bytes([data[-1] ^ 1]), "damaged, or of another"),
         ("best.safetensors", lambda data: data[:100], "cannot be read"),
         ("best.safetensors", lambda data: b"", "cannot be read"),
         ("best.json", lambda data: data[:50], "cannot be read"),
@@ -452,7 +532,7 @@ def test_damaged_checkpoints_are_refused(finished, tmp_path, name, change, messa
 
 
 def test_a_damaged_checkpoint_is_not_resumed(finished, tmp_path):
-    folder = damaged(finished[0], tmp_path, "checkpoint-0000000006.safetensors", lambda data: data[:-1])
+    folder = damaged(finished[0], tmp_path, "checkpoint-0000000010.safetensors", lambda data: data[:-1])
     with pytest.raises(CheckpointError):
         run(small(), folder, resume=True)
 
@@ -464,11 +544,13 @@ def test_checkpoints_of_something_else_are_refused(finished, tmp_path):
         restore(Transformer, info, folder)
     with pytest.raises(CheckpointError, match=r"(?s)another shape.*D = 784.*D = 64"):
         restore(Lstm, make("random-proj-perm-v0").info, folder)
-    with pytest.raises(CheckpointError, match="No such file"):
+    with pytest.raises(CheckpointError, match="holds no checkpoint"):
         restore(Lstm, info, tmp_path)
+    with pytest.raises(CheckpointError, match="No such file"):
+        restore(Lstm, info, tmp_path / "nothing")
     with pytest.raises(LearnerFileError, match="no such form"):
         load_learner(ROOT / "baselines" / "lstm.py", info, {"checkpoint": str(folder), "form": "both"})
-    assert restore(Lstm, replace(info, id="mine"), folder / "best.json").card["licence"]
+    assert restore(Lstm, replace(info, id="mine"), best(folder).with_suffix(".json")).card["stochastic"] is False
 
 
 def test_a_shifted_transformer_refuses_longer_episodes(tmp_path):
@@ -522,7 +604,7 @@ def test_the_command_trains_draws_and_resumes(tmp_path):
     assert done.returncode == 0, done.stderr
     folder = tmp_path / "runs" / "digits-tiny-lstm-shifted-digits-proj-perm-v0-seed0"
     assert (folder / "curve.png").exists()
-    assert "step       6" in done.stderr
+    assert "step      10" in done.stderr
     again = command("train", "lstm", *options, "--resume", cwd=tmp_path)
     assert again.returncode == 0
     assert "nothing was trained" in again.stderr
@@ -539,6 +621,10 @@ def test_the_command_trains_draws_and_resumes(tmp_path):
         (["train", "lstm", "--hidden", "x"], "hidden is out of range"),
         (["train", "lstm", "--preset", "papr"], "did you mean paper?"),
         (["train", "lstm", "--layers", "3"], "no such option"),
+        (["train"], "there is no such model"),
+        (["reference", "digits-tiny", "--steps", "2"], "add --output"),
+        (["reference", "digits-tiny", "--seeds", "0"], "seeds is out of range"),
+        (["reference", "digits-tiny", "--scored-tasks", "0"], "num_tasks is out of range"),
         (["curve", "nowhere"], "there are no metrics"),
     ],
 )

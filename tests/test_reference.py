@@ -47,7 +47,7 @@ def test_the_script_leaves_results_weights_and_a_page(home):
     text = write_readme(home).read_text()
     for model, tokens in RUNS["digits-tiny"]:
         assert re.search(rf"^\| {model}-{tokens} \(digits-tiny\) \| 0\.\d{{3}} \(", text, re.MULTILINE)
-    assert "`python -m baselines reference paper`" in text
+    assert "`python -m baselines reference paper --seeds 1`" in text
     assert (home / "results" / "digits-proj-perm-v0.png").read_bytes().startswith(b"\x89PNG")
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 from gpicl_bench.errors import LearnerFileError
 from gpicl_bench.learners.prediction import calling
@@ -86,10 +86,7 @@ def _plain(args: Mapping[str, Any] | None) -> dict[str, Any]:
 
 def _run(path: Path, source: bytes) -> ModuleType:
     """Run exactly these bytes: Python's own import may take an older compiled copy."""
-    if (path.parent / "__init__.py").exists():
-        _enter_package(path.parent)
-    else:
-        _enter(path.parent)
+    _enter(path.parent)
     name = f"gpicl_learner_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
     module = ModuleType(name)
     module.__file__ = str(path)
@@ -105,10 +102,54 @@ def _run(path: Path, source: bytes) -> ModuleType:
     return module
 
 
-def _enter_package(folder: Path) -> None:
-    """Let a file of a package import that package by its name; its neighbours too, where no other has their name."""
-    if str(folder) not in sys.path:
-        sys.path.append(str(folder))
+class _Entered(NamedTuple):
+    """The folders of the learner file before, which of them were put on the path, and what was imported before."""
+
+    places: tuple[str, ...]
+    fresh: tuple[str, ...]
+    before: frozenset[str]
+
+
+_entered = _Entered((), (), frozenset())
+
+
+def _enter(folder: Path) -> None:
+    """Let a learner file import its neighbours, as a script would, and not those of the file before.
+
+    A file of a package imports that package by its name too.
+    """
+    global _entered
+    package = _package(folder)
+    places = (str(folder),) if package is None else (str(folder), str(package.parent))
+    if _entered.places == places:
+        return
+    if _entered.fresh and _entered.places[0] in _entered.fresh:
+        _leave(Path(_entered.places[0]), _entered.before)
+    sys.path[:] = [place for place in sys.path if place not in _entered.fresh]
+    fresh = tuple(place for place in places if place not in sys.path)
+    sys.path[:0] = fresh
+    importlib.invalidate_caches()
+    _entered = _Entered(places, fresh, frozenset(sys.modules))
+
+
+def _leave(left: Path, before: frozenset[str]) -> None:
+    """Forget the neighbours of the file before; a package keeps its modules, for its name is its own."""
+    package = _package(left)
+    for name, module in list(sys.modules.items()):
+        within = left in Path(getattr(module, "__file__", None) or os.sep).parents
+        whole = name.partition(".")[0] in ("gpicl_bench", package.name if package else "")
+        if within and name not in before and not whole:
+            del sys.modules[name]
+
+
+def _package(folder: Path) -> Path | None:
+    """The outermost package that a folder belongs to.
+
+    Raises:
+        LearnerFileError: another package of its name is imported.
+    """
+    if not (folder / "__init__.py").exists():
+        return None
     while (folder.parent / "__init__.py").exists():
         folder = folder.parent
     imported = getattr(sys.modules.get(folder.name), "__file__", None)
@@ -119,31 +160,7 @@ def _enter_package(folder: Path) -> None:
             got=imported,
             hint="load this learner in a process of its own",
         )
-    if str(folder.parent) not in sys.path:
-        sys.path.insert(0, str(folder.parent))
-    importlib.invalidate_caches()
-
-
-_entered: tuple[str, frozenset[str]] | None = None  # the folder put on the path, and what was imported before
-
-
-def _enter(folder: Path) -> None:
-    """Let a learner file import its neighbours, as a script would, and not those of the file before."""
-    global _entered
-    if _entered is not None and _entered[0] == str(folder):
-        return
-    if _entered is not None:
-        left, before = _entered
-        for name, module in list(sys.modules.items()):
-            within = Path(left) in Path(getattr(module, "__file__", None) or os.sep).parents
-            if within and name not in before and not name.startswith("gpicl_bench"):
-                del sys.modules[name]
-        sys.path.remove(left)
-        _entered = None
-    if str(folder) not in sys.path:
-        sys.path.insert(0, str(folder))
-        importlib.invalidate_caches()
-        _entered = str(folder), frozenset(sys.modules)
+    return folder
 
 
 def _take(module: ModuleType, info: Info, args: dict[str, Any], path: str) -> Any:

@@ -110,7 +110,7 @@ def reference(rest: list[str]) -> None:
 
     parser = argparse.ArgumentParser(prog="python -m baselines reference", allow_abbrev=False)
     parser.add_argument("presets", nargs="+", metavar="PRESET", help="or `classical`: the learners not meta-trained")
-    parser.add_argument("--seeds", type=int, default=3, help="runs of each model (default: 3)")
+    parser.add_argument("--seeds", type=int, help="runs of each model (default: as the page has it)")
     parser.add_argument("--scored-tasks", type=int, default=1024, help="of meta_test (default: 1024)")
     parser.add_argument("--output", type=Path, help="of results, weights and runs (default: this repository)")
     options = argparse.Namespace()

@@ -25,19 +25,15 @@ RUNS: dict[str, tuple[tuple[str, str], ...]] = {  # preset: model and tokens
     "paper-rgb32": (("transformer", "shifted"),),
     "best": (("transformer", "paired"),),
 }
-
-
+SEEDS = {"digits-tiny": 3, "paper": 1, "paper-rgb32": 1, "best": 1}  # of a complete set of reference runs
 SHIPPED = ("digits-tiny", "best")  # presets whose weights come with the repository
 BUDGET = 25_000_000  # bytes, of all of them
-
-SEEDS = {"digits-tiny": 3, "paper": 1, "paper-rgb32": 1, "best": 1}  # of a complete set of reference runs
-
 CLASSICAL = ("svm", "nearest_neighbour", "ridge", "nearest_centroid", "chance")  # nothing is meta-trained
 
 
 def reference(
     preset: str,
-    seeds: int = 3,
+    seeds: int | None = None,
     options: Mapping[str, Any] | None = None,
     results: Path = RESULTS,
     weights: Path = WEIGHTS,
@@ -49,7 +45,7 @@ def reference(
 
     Args:
         preset: a name in RUNS.
-        seeds: of meta-training, 0 … seeds - 1.
+        seeds: of meta-training, 0 … seeds - 1; None: as many as SEEDS says.
         options: settings in place of the preset's.
         results: where the result files go.
         weights: where the weights of seed 0 go.
@@ -57,9 +53,10 @@ def reference(
         num_tasks: to score on.
         say: is told what happens.
     """
-    check_integer("seeds", seeds, 1, 1000)
+    models = RUNS[known("preset", preset, RUNS)]
+    seeds = check_integer("seeds", SEEDS[preset] if seeds is None else seeds, 1, 1000)
     check_integer("num_tasks", num_tasks, 1, 2**32)
-    for model, tokens in RUNS[known("preset", preset, RUNS)]:
+    for model, tokens in models:
         for seed in range(seeds):
             settings = make_settings(model, preset, {**(options or {}), "tokens": tokens, "seed": seed})
             name = f"{settings.name}-seed{seed}"

@@ -207,8 +207,8 @@ def _not_run(runs: dict[tuple[str, str], list[Run]]) -> str:
             missing = [f"seed {seed}" for seed in range(SEEDS[preset]) if seed not in [run.seed for run in group]]
             suites = [suite.id for suite in scored(make_settings(model, preset, {"tokens": tokens}))]
             missing += [id for id in suites if group and not all(id in run.results for run in group)]
-            command = f"python -m baselines reference {preset} --seeds {SEEDS[preset]}"
             if missing:
+                command = f"python -m baselines reference {preset}"
                 rows.append(f"| {preset} | {model}-{tokens} | {', '.join(missing)} | `{command}` |")
     if not rows:
         return ""

@@ -232,7 +232,7 @@ class Killed(BaseException):
     pass
 
 
-@pytest.mark.parametrize("left", range(1, 27, 2))
+@pytest.mark.parametrize("left", [1, 2, 3, 4, 5, 6, 7, 9, 11, 13, 16, 18, 20, 22])
 def test_killed_before_any_change_of_a_file_it_resumes_to_the_same_bits(finished, tmp_path, monkeypatch, left):
     """The process ends just before its n-th change: a file put in place, one deleted, or a line of metrics."""
     from baselines.run import Path

@@ -1,5 +1,6 @@
 """Reference runs and the page that is made of them; the committed ones are what they say."""
 
+import doctest
 import json
 import re
 import shutil
@@ -12,7 +13,7 @@ from baselines.reference import CLASSICAL, HERE, RESULTS, RUNS, WEIGHTS, classic
 from baselines.settings import make_settings
 from baselines.table import read_runs, write_readme
 from gpicl_bench import evaluate, load_result, make, registry
-from gpicl_bench.errors import InvalidArgument
+from gpicl_bench.errors import GpiclBenchError, InvalidArgument
 from tests.conftest import ROOT
 
 TINY = {"steps": 2, "every": 1, "warmup": 1, "batch_size": 2, "validation_tasks": 4, "num_examples": 6}
@@ -47,7 +48,7 @@ def test_the_script_leaves_results_weights_and_a_page(home):
     text = write_readme(home).read_text()
     for model, tokens in RUNS["digits-tiny"]:
         assert re.search(rf"^\| {model}-{tokens} \(digits-tiny\) \| 0\.\d{{3}} \(", text, re.MULTILINE)
-    assert "`python -m baselines reference paper --seeds 1`" in text
+    assert "`python -m baselines reference paper`" in text
     assert (home / "results" / "digits-proj-perm-v0.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -138,6 +139,21 @@ def test_the_weights_that_come_with_the_repository_are_those_of_seed_0(weights):
     found = evaluate(baselines.load(model, suite, tokens), suite, num_tasks=64)
     same = found.prediction == run.results[suite].prediction[:64]
     assert same.mean() > 0.99  # another processor may round another way
+
+
+def test_the_example_in_the_docstring_runs():
+    found = doctest.testmod(baselines)
+    assert found.attempted > 0
+    assert found.failed == 0
+
+
+def test_weights_over_the_budget_are_not_copied(home, tmp_path, monkeypatch):
+    from baselines import reference as module
+
+    monkeypatch.setattr(module, "BUDGET", 1000)
+    with pytest.raises(GpiclBenchError, match="too large"):
+        module.ship(home / "runs" / "digits-tiny" / "lstm-paired-seed0", tmp_path, "suite/lstm-paired")
+    assert not list(tmp_path.rglob("*.safetensors"))
 
 
 def test_the_weights_are_small():

@@ -19,9 +19,12 @@ _TRAIN = "python -m baselines train MODEL [--preset PRESET] [--suite ID] [--outp
 
 def main(arguments: list[str]) -> int:
     """Run one command."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options, rest = parser.parse_known_args(arguments)
+    if rest and options.run is not reference:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
     try:
-        options.run(options)
+        options.run(rest if options.run is reference else options)
     except KeyboardInterrupt:
         print("interrupted: `train` goes on with --resume, `reference` by itself", file=sys.stderr)
         return 130
@@ -49,8 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("folder", type=Path, help="of the run")
     command.set_defaults(run=lambda options: curve(options.folder))
     command = commands.add_parser("reference", help="make the reference results of presets", add_help=False)
-    command.add_argument("rest", nargs=argparse.REMAINDER)
-    command.set_defaults(run=lambda options: reference(options.rest))
+    command.set_defaults(run=reference)
     command = commands.add_parser("table", help="write baselines/README.md from the results")
     command.set_defaults(run=lambda options: table())
     return parser

@@ -624,6 +624,7 @@ def test_the_command_trains_draws_and_resumes(tmp_path):
         (["train"], "there is no such model"),
         (["reference", "digits-tiny", "--steps", "2"], "add --output"),
         (["reference", "digits-tiny", "--seeds", "0"], "seeds is out of range"),
+        (["reference", "digits-tiny", "--stps", "2", "--output", "x"], "did you mean --steps?"),
         (["reference", "digits-tiny", "--scored-tasks", "0"], "num_tasks is out of range"),
         (["curve", "nowhere"], "there are no metrics"),
     ],

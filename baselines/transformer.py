@@ -61,15 +61,34 @@ class Cache(NamedTuple):
     t: Int[Array, ""]
 
 
-class Block(eqx.Module):
-    """One block; h is `[streams, tokens, width]`, of which the first stream is the context."""
+class LayerNorm(eqx.Module):
+    """Of one token, in float32 (Ba, Kiros, Hinton 2016, arXiv 1607.06450).
 
-    norm: eqx.nn.LayerNorm
+    Equinox's own makes a whole training step a tenth slower on a CPU.
+    """
+
+    weight: Float[Array, " width"]
+    bias: Float[Array, " width"]
+
+    def __init__(self, width: int):
+        self.weight, self.bias = jnp.ones(width), jnp.zeros(width)
+
+    def __call__(self, h: Float[Array, " width"]) -> Float[Array, " width"]:
+        wide = h.astype(jnp.float32)
+        centred = wide - wide.mean()
+        normal = centred * jax.lax.rsqrt(jnp.square(centred).mean() + 1e-5)
+        return normal.astype(h.dtype) * self.weight + self.bias
+
+
+class Block(eqx.Module):
+    """One block, for tokens that attend to a context and to themselves."""
+
+    norm: LayerNorm
     query: Float[Array, "width inner"]
     key: Float[Array, "width inner"]
     value: Float[Array, "width inner"]
     mix: Float[Array, "inner width"]
-    mlp_norm: eqx.nn.LayerNorm
+    mlp_norm: LayerNorm
     expand: Float[Array, "width mlp"]
     contract: Float[Array, "mlp width"]
     heads: int = eqx.field(static=True)
@@ -82,32 +101,28 @@ class Block(eqx.Module):
         # The last product of each residual branch starts at 0 (Fixup, Zhang et al. 2019, arXiv 1901.09321), so that a
         # block is the identity at first: wide models learn far sooner (docs/decisions/0004-meta-training.md).
         self.mix, self.contract = jnp.zeros((inner, width)), jnp.zeros((4 * width, width))
-        self.norm, self.mlp_norm = eqx.nn.LayerNorm(width), eqx.nn.LayerNorm(width)
+        self.norm, self.mlp_norm = LayerNorm(width), LayerNorm(width)
         self.heads = config.heads
 
-    def attended(self, h: Float[Array, "S T width"]) -> tuple[Array, Array, Array]:
-        """Queries, keys and values `[S, T, heads, head]` of normalised tokens."""
-        h = jax.vmap(jax.vmap(self.norm))(h)
-        return tuple((h @ w).reshape(*h.shape[:2], self.heads, -1) for w in (self.query, self.key, self.value))
+    def attended(self, h: Float[Array, "T width"]) -> tuple[Array, Array, Array]:
+        """Queries, keys and values `[T, heads, head]` of normalised tokens."""
+        h = jax.vmap(self.norm)(h)
+        return tuple((h @ w).reshape(len(h), self.heads, -1) for w in (self.query, self.key, self.value))
 
     def __call__(
-        self,
-        h: Float[Array, "S T width"],
-        attended: tuple[Array, Array, Array],
-        context: tuple[Array, Array],
-        earlier: Bool[Array, "T n"],
-    ) -> Float[Array, "S T width"]:
+        self, h: Float[Array, "T width"], context: tuple[Array, Array], earlier: Bool[Array, "T n"]
+    ) -> Float[Array, "T width"]:
         """h after the block: every token attends to the context where `earlier`, and to itself."""
-        q, k, v = attended
+        q, k, v = self.attended(h)
         keys, values = context
-        logits = jnp.einsum("sthd,nhd->shtn", q, keys, preferred_element_type=jnp.float32)
-        own = jnp.einsum("sthd,sthd->sht", q, k, preferred_element_type=jnp.float32)[..., None]
+        logits = jnp.einsum("thd,nhd->htn", q, keys, preferred_element_type=jnp.float32)
+        own = jnp.einsum("thd,thd->ht", q, k, preferred_element_type=jnp.float32)[..., None]
         logits = jnp.concatenate([jnp.where(earlier, logits, -jnp.inf), own], axis=-1) / math.sqrt(q.shape[-1])
         weights = jax.nn.softmax(logits, axis=-1).astype(h.dtype)
-        mixed = jnp.einsum("shtn,nhd->sthd", weights[..., :-1], values)
-        mixed = mixed + jnp.einsum("sht,sthd->sthd", weights[..., -1], v)
-        h = h + mixed.reshape(*h.shape[:2], -1) @ self.mix
-        return h + jax.nn.relu(jax.vmap(jax.vmap(self.mlp_norm))(h) @ self.expand) @ self.contract
+        mixed = jnp.einsum("htn,nhd->thd", weights[..., :-1], values)
+        mixed = mixed + weights[..., -1].T[..., None] * v
+        h = h + mixed.reshape(len(h), -1) @ self.mix
+        return h + jax.nn.relu(jax.vmap(self.mlp_norm)(h) @ self.expand) @ self.contract
 
 
 class Transformer(Model):
@@ -119,7 +134,7 @@ class Transformer(Model):
     embed: Float[Array, "token width"]
     positions: Float[Array, "T width"] | None
     blocks: list[Block]
-    norm: eqx.nn.LayerNorm
+    norm: LayerNorm
     head: Float[Array, "width C"]
     info: Info = eqx.field(static=True)
     config: TransformerConfig = eqx.field(static=True)
@@ -131,7 +146,7 @@ class Transformer(Model):
         shifted = config.tokens == "shifted"
         self.positions = jax.random.normal(positions, (info.T, config.width)) if shifted else None
         self.blocks = [Block(config, k) for k in jax.random.split(blocks, config.layers)]
-        self.norm = eqx.nn.LayerNorm(config.width)
+        self.norm = LayerNorm(config.width)
         self.head = matrix(head, config.width, info.C) * 0.1
 
     @property
@@ -140,19 +155,19 @@ class Transformer(Model):
 
     def __call__(self, x: Float[Array, "T D"], y: Int[Array, " T"]) -> Float[Array, "T C"]:
         if self.positions is None:
-            h = jnp.stack([token(x, y, self.info.C), token(x, jnp.full_like(y, -1), self.info.C)]) @ self.embed
+            shown = (y, jnp.full_like(y, -1))  # of the context tokens, of the query tokens
+            streams = [token(x, labels, self.info.C) @ self.embed for labels in shown]
         else:
             if len(x) > len(self.positions):
                 raise InvalidArgument("an episode is too long", expected=f"T ≤ {len(self.positions)}", got=len(x))
-            h = (token(x, previous(y), self.info.C) @ self.embed + self.positions[: len(x)])[None]
+            streams = [token(x, previous(y), self.info.C) @ self.embed + self.positions[: len(x)]]
         earlier = jnp.tri(len(x), k=-1, dtype=bool)
         for block in self.blocks:
-            attended = block.attended(h)
-            context = attended[1][0], attended[2][0]
+            _, keys, values = block.attended(streams[0])
             if block is self.blocks[-1]:  # nobody reads what the context tokens become
-                h, attended = h[-1:], tuple(a[-1:] for a in attended)
-            h = block(h, attended, context, earlier)
-        return self._logits(jax.vmap(self.norm)(h[-1]))
+                streams = streams[-1:]
+            streams = [block(h, (keys, values), earlier) for h in streams]
+        return self._logits(jax.vmap(self.norm)(streams[-1]))
 
     def init(self) -> Cache:
         """Empty, with room for the T examples of `info`."""
@@ -175,15 +190,15 @@ class Transformer(Model):
 
     def _append(self, state: Cache, h: Float[Array, " width"], t: Any) -> tuple[Cache, Float[Array, " width"]]:
         """One token through all blocks, its keys and values kept as context t; those at -1 are dropped."""
-        h, keys, values = h[None, None], state.keys, state.values
+        h, keys, values = h[None], state.keys, state.values
         place = jnp.where(t < 0, keys.shape[1], t)
         earlier = jnp.arange(keys.shape[1])[None] < t
         for n, block in enumerate(self.blocks):
-            attended = block.attended(h)
-            h = block(h, attended, (keys[n], values[n]), earlier)
-            keys = keys.at[n, place].set(attended[1][0, 0], mode="drop")
-            values = values.at[n, place].set(attended[2][0, 0], mode="drop")
-        return state._replace(keys=keys, values=values), h[0, 0]
+            _, key, value = block.attended(h)
+            h = block(h, (keys[n], values[n]), earlier)
+            keys = keys.at[n, place].set(key[0], mode="drop")
+            values = values.at[n, place].set(value[0], mode="drop")
+        return state._replace(keys=keys, values=values), h[0]
 
 
 def make_learner(info: Info, checkpoint: str, form: str = "sequence") -> Any:

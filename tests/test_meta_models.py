@@ -93,7 +93,7 @@ def test_the_context_of_one_paired_block_is_a_set():
 
 
 def layer_norm(norm, h):
-    h = (h - h.mean(-1, keepdims=True)) / np.sqrt(h.var(-1, keepdims=True) + norm.eps)
+    h = (h - h.mean(-1, keepdims=True)) / np.sqrt(h.var(-1, keepdims=True) + 1e-5)
     return h * np.asarray(norm.weight) + np.asarray(norm.bias)
 
 

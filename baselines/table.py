@@ -213,5 +213,5 @@ def _not_run(runs: dict[tuple[str, str], list[Run]]) -> str:
     if not rows:
         return ""
     head = ["| preset | model | missing | command |", "|---|---|---|---|"]
-    about = "`paper`, `paper-rgb32` and `best` are for one GPU: minutes each.\n"
+    about = "`paper`, `paper-rgb32` and `best` are for one GPU; their times and results are not known yet.\n"
     return "\n".join(["\n## Not run\n", about, *head, *rows]) + "\n"

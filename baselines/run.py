@@ -56,9 +56,9 @@ def run(
         _enter(said, folder, resume)
         trainer = make_trainer(settings)
         state, about = _restored(trainer, folder)
+        _tidy(folder, about)
         if about["step"] == settings.training.steps:
             return False
-        _tidy(folder, about)
         _train(settings, folder, trainer, state, {**about, **said}, report)
     return True
 
@@ -142,9 +142,7 @@ def _kept(folder: Path, state: State, about: Row, row: Row) -> Row:
         now["best"] = {name: row[name] for name in ("step", "validation_loss", "validation_accuracy")}
         write_checkpoint(_best(folder, now), State(state.weights, None), now)
     write_checkpoint(folder / f"checkpoint-{row['step']:010d}", state, now)
-    for old in checkpoints(folder)[:-KEPT]:
-        old.with_suffix(".json").unlink()
-        old.with_suffix(".safetensors").unlink()
+    _forget(folder, "checkpoint", {path.name for path in checkpoints(folder)[-KEPT:]})
     _forget(folder, "best", {_best(folder, now).name})
     return now
 
@@ -212,9 +210,12 @@ def _best(folder: Path, about: Row) -> Path:
 
 def _tidy(folder: Path, about: Row) -> None:
     """Forget what came after the checkpoint, for it will be measured again, and files that a crash left behind."""
+    file = folder / "metrics.jsonl"
     rows = [row for row in read_metrics(folder) if row["step"] <= about["step"]]
-    write_file(folder / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows).encode())
-    _forget(folder, "checkpoint", {path.name for path in checkpoints(folder)})
+    text = "".join(json.dumps(row) + "\n" for row in rows).encode()
+    if not file.exists() or file.read_bytes() != text:
+        write_file(file, text)
+    _forget(folder, "checkpoint", {path.name for path in checkpoints(folder)[-KEPT:]})
     _forget(folder, "best", {_best(folder, about).name} if about["best"] else set())
     for kind in ("checkpoint-", "best-", "metrics.", "run."):  # what `write_file` had not put in place
         for path in folder.glob(f".{kind}*.[0-9]*"):

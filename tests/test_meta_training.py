@@ -254,7 +254,7 @@ def test_killed_before_any_change_of_a_file_it_resumes_to_the_same_bits(finished
     with pytest.raises(Killed):
         run(small(), tmp_path / "run")
     monkeypatch.undo()
-    assert run(small(), tmp_path / "run", resume=True)
+    run(small(), tmp_path / "run", resume=True)
     assert weights(tmp_path / "run") == weights(finished[0])
     assert timeless(tmp_path / "run") == timeless(finished[0])
     assert {p.name for p in (tmp_path / "run").iterdir()} == {p.name for p in finished[0].iterdir()} - {"curve.png"}
@@ -269,11 +269,11 @@ def test_a_look_that_comes_out_worse_the_second_time_leaves_the_best_weights_rea
     import baselines.run
 
     def cut(path, arrays, about):
-        if path.name == "best-0000000004":
+        if path.name.startswith("best-") and path.name != "best-0000000002":
             raise Killed
         return write_checkpoint(path, arrays, about)
 
-    settings = small(learning_rate=1e-4)
+    settings = small(learning_rate=0.01, batch_size=16, validation_tasks=64)
     monkeypatch.setattr(baselines.run, "write_checkpoint", cut)
     with pytest.raises(Killed):
         run(settings, tmp_path / "run")
@@ -416,7 +416,7 @@ def test_a_batch_that_does_not_fit_is_refused_with_advice(tmp_path):
         ({"num_tasks": 0}, "num_tasks"),
         ({"hidden": 0}, "hidden is out of range"),
         ({"hidden": -3}, "hidden is out of range"),
-        ({"warmup": 7}, "longer than the run"),
+        ({"warmup": 11}, "longer than the run"),
         ({"suite": "digit-proj-perm-v0"}, "did you mean"),
         ({"num_examples": 1000}, "an episode is longer than the pool"),
     ],
@@ -605,7 +605,7 @@ def test_the_command_trains_draws_and_resumes(tmp_path):
     folder = tmp_path / "runs" / "digits-tiny-lstm-shifted-digits-proj-perm-v0-seed0"
     assert (folder / "curve.png").exists()
     assert "step      10" in done.stderr
-    again = command("train", "lstm", *options, "--resume", cwd=tmp_path)
+    again = command("train", "lstm", *options, "--deterministic", "--resume", cwd=tmp_path)
     assert again.returncode == 0
     assert "nothing was trained" in again.stderr
     refused = command("train", "lstm", *options, cwd=tmp_path)

@@ -5,14 +5,15 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def bar(title: str, total: int, show: bool) -> Iterator[Callable[[int], None]]:
-    """Yields a function that advances the bar; it does nothing unless `show`."""
+def bar(title: str, total: int, show: bool, in_bytes: bool = False) -> Iterator[Callable[[int], None]]:
+    """Yields a function that advances the bar, by steps or by bytes; it does nothing unless `show`."""
     if not show:
         yield lambda _: None
         return
     from rich.console import Console
     from rich.progress import (
         BarColumn,
+        DownloadColumn,
         MofNCompleteColumn,
         Progress,
         TextColumn,
@@ -23,7 +24,7 @@ def bar(title: str, total: int, show: bool) -> Iterator[Callable[[int], None]]:
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),
-        MofNCompleteColumn(),
+        DownloadColumn() if in_bytes else MofNCompleteColumn(),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),

@@ -90,9 +90,10 @@ class SuiteSpec:
 
     @property
     def of_record(self) -> bool:
-        """Whether results on this suite can stand on a leaderboard: it is built in, pinned and unchanged."""
+        """Whether results on this suite can stand on a leaderboard: built in, unchanged, its meta_test pinned."""
         pinned = tuple(self.fingerprints.get(split) for split in SPLITS)
-        return builtin.SUITES.get(self.id) == pinned and self.num_examples == NUM_EXAMPLES
+        own = builtin.SUITES.get(self.id) == pinned and self.num_examples == NUM_EXAMPLES
+        return own and "meta_test" in self.fingerprints
 
     def to_json(self) -> str:
         """The specification as JSON; `from_json` reads it back, equal."""
@@ -258,4 +259,5 @@ def _next_version(id: str) -> str:
 
 
 for _id, _fingerprints in builtin.SUITES.items():
-    register(SuiteSpec(_id, fingerprints=dict(zip(SPLITS, _fingerprints, strict=True))))
+    _pinned = zip(SPLITS, _fingerprints, strict=True)
+    register(SuiteSpec(_id, fingerprints={split: hex for split, hex in _pinned if hex is not None}))

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float32, Int8, Int32, Int64, UInt
 
 from gpicl_bench import tasks
-from gpicl_bench.datasets import Dataset, Part, dataset, load_part
+from gpicl_bench.datasets import Dataset, Part, constants, dataset, load_part
 from gpicl_bench.errors import DataCorrupt, InvalidArgument, check_integer
 from gpicl_bench.registration import SuiteSpec
 from gpicl_bench.streams import Key, below, child_key, root_key, words
@@ -110,6 +110,11 @@ class Split:
     @property
     def dataset(self) -> Dataset:
         return dataset(self.spec.dataset)
+
+    @cached_property
+    def constants(self) -> tuple[int, float]:
+        """`center` and `std` of the base dataset."""
+        return constants(self.spec.dataset)
 
     @property
     def info(self) -> Info:
@@ -219,12 +224,13 @@ class Split:
         key = child_key(child_key(self.key("examples"), i), e)
         indices = tasks.draw_indices(key, len(part), self.spec.num_examples, known.replacement)
         pixels = part.pixels[indices]
+        center, std = self.constants
         if task.projection is not None:
-            whole = tasks.project(task.projection, pixels, known.center)
-            x = whole.astype(np.float32) * tasks.projection_scale(known.dimension, known.std)
+            whole = tasks.project(task.projection, pixels, center)
+            x = whole.astype(np.float32) * tasks.projection_scale(known.dimension, std)
         else:
             order = slice(None) if task.pixel_order is None else task.pixel_order
-            x = tasks.standardise(pixels[:, order], known.center, known.std)
+            x = tasks.standardise(pixels[:, order], center, std)
         return Episode(x, task.label_map[part.labels[indices]], indices)
 
     def _slot(self, g: int, num_tasks: int | None) -> tuple[int, int]:
@@ -236,7 +242,7 @@ class Split:
     def _fingerprint(self, part: Part) -> str:
         known = self.dataset
         about = {
-            "center": known.center,
+            "center": self.constants[0],
             "dataset": known.name,
             "images": self.images,
             "input": self.spec.input,
@@ -250,7 +256,7 @@ class Split:
             "task_set": self.task_set,
         }
         digest = hashlib.sha256(json.dumps(about, sort_keys=True, separators=(",", ":")).encode())
-        digest.update(bytes.fromhex(known.sha256[self.images]))
+        digest.update(bytes.fromhex(part.sha256))
         for i in range(_FINGERPRINT_TASKS):
             episode = self._episode(part, i, 0)
             for array, layout in ((episode.indices, "<i4"), (episode.y, "<i4"), (episode.x, "<f4")):

@@ -33,6 +33,16 @@ hypothesis.settings.load_profile("default")
 ROOT = Path(__file__).parents[1]
 
 
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch):
+    """No test downloads anything but from this machine: every proxy is a closed port."""
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.setenv("no_proxy", "127.0.0.1,localhost")
+    monkeypatch.setenv("GPICL_BENCH_DATA", "")
+
+
 @pytest.fixture(scope="module")
 def standard_promotion():
     """For what optax computes: it mixes integers and floats. The models are tested under strict promotion."""

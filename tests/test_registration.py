@@ -43,7 +43,7 @@ def test_specifications_survive_json_pickle_and_copies(id):
         copy.deepcopy(spec(id)),
     ):
         assert again == spec(id)
-        assert again.of_record
+        assert again.of_record == ("meta_test" in spec(id).fingerprints)
 
 
 def test_pinned_fingerprints_cannot_be_changed():

@@ -7,10 +7,17 @@ import sys
 import traceback
 from types import ModuleType
 
-from gpicl_bench.commands import auditing, comparing, describing, listing, scoring
+from gpicl_bench.commands import auditing, comparing, describing, fetching, listing, scoring
 from gpicl_bench.errors import GpiclBenchError
 
-_COMMANDS = {"evaluate": scoring, "audit": auditing, "compare": comparing, "list": listing, "show": describing}
+_COMMANDS = {
+    "evaluate": scoring,
+    "audit": auditing,
+    "compare": comparing,
+    "list": listing,
+    "show": describing,
+    "data": fetching,
+}
 
 
 def main(arguments: list[str]) -> int:

@@ -1,20 +1,26 @@
 """The cache: parts of base datasets as memory-mapped arrays, checked by hash whenever they are opened.
 
-The folder is `GPICL_BENCH_CACHE`, or `gpicl_bench` in the user's cache folder. A part is a folder of
-two `.npy` files, named by the part's pinned hash. It is written beside its place and renamed, so a
-half-written one is never seen.
+The folder is `GPICL_BENCH_CACHE`, or `gpicl_bench` in the user's cache folder. A part is a folder of `.npy` files,
+named by the part's pinned hash; where nothing is pinned, the hash stands in a file beside them. It is written beside
+its place and renamed, so a half-written one is never seen. A lock keeps processes from doing the same work twice;
+nothing depends on it, for not every file system has locks.
 """
 
+import logging
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
-from gpicl_bench.datasets.part import Part, part_sha256
+from gpicl_bench.datasets.part import Part
 from gpicl_bench.datasets.table import Dataset
 from gpicl_bench.errors import CacheError, DataCorrupt
+
+_PATIENCE = 2.0  # seconds of waiting before the user is told
 
 
 def folder() -> Path:
@@ -33,46 +39,59 @@ def user_path(text: str) -> Path:
         raise CacheError("a folder of the environment does not exist", got=text, hint="give its whole path") from error
 
 
-def place(name: str, part: str, sha256: str) -> Path:
+def place(known: Dataset, part: str) -> Path:
     """Where a part is kept."""
-    return folder() / name / f"{part}-{sha256[:16]}"
+    return folder() / known.name / f"{part}-{known.sha256.get(part, 'unpinned')[:16]}"
 
 
-def read(where: Path, known: Dataset, name: str) -> Part | None:
-    """The part `name` of a dataset kept at `where`, or None if there is none.
+def read(known: Dataset, part: str) -> Part | None:
+    """The part of a dataset as it is kept, or None if it is not.
 
     Raises:
         DataCorrupt: the files are damaged or altered.
     """
-    if not where.exists():
-        return None
+    where = place(known, part)
     try:
-        part = Part(_open(where / "images.npy"), _open(where / "labels.npy"))
-        shapes = part.images.shape, part.labels.shape
-        if shapes != ((known.size[name], *known.shape), (known.size[name],)):
-            raise DataCorrupt("the arrays have other shapes", got=str(shapes))
-        if (str(part.images.dtype), str(part.labels.dtype)) != ("uint8", "uint16"):
-            raise DataCorrupt("the arrays have other types", got=f"{part.images.dtype}, {part.labels.dtype}")
-        found = part_sha256(part)
+        if not where.exists():
+            return None
+        kept = Part(_open(where / "images.npy"), _open(where / "labels.npy"))
+        check(known, part, kept)
+        expected = known.sha256.get(part) or (where / "sha256").read_text()
+        found = kept.sha256
     except (OSError, ValueError, EOFError, TypeError, DataCorrupt) as error:
         raise _damaged(where, "the files as they were written", f"{type(error).__name__}: {error}") from error
-    if found != known.sha256[name]:
-        raise _damaged(where, f"SHA-256 {known.sha256[name]}", found)
-    return part
+    if found != expected:
+        raise _damaged(where, f"SHA-256 {expected}", found)
+    return kept
 
 
-def write(where: Path, part: Part) -> None:
-    """Keep a part: both files in a new folder, then one rename.
+def check(known: Dataset, name: str, part: Part) -> None:
+    """Raise DataCorrupt unless a part has the shape, the size, the types and the labels that its row says."""
+    shapes = part.images.shape, part.labels.shape
+    expected = (known.size[name], *known.shape), (known.size[name],)
+    if shapes != expected:
+        raise DataCorrupt("the arrays have other shapes", expected=str(expected), got=str(shapes))
+    if (str(part.images.dtype), str(part.labels.dtype)) != ("uint8", "uint16"):
+        raise DataCorrupt("the arrays have other types", got=f"{part.images.dtype}, {part.labels.dtype}")
+    if part.labels.max() >= known.num_classes:
+        raise DataCorrupt("a label is out of range", expected=f"below {known.num_classes}", got=part.labels.max())
+
+
+def write(known: Dataset, name: str, part: Part) -> None:
+    """Keep a part: its files in a new folder, then one rename. What stood there, damaged, goes.
 
     Raises:
         CacheError: the folder cannot be written, or the disk is full; nothing is left behind.
     """
+    where = place(known, name)
     scratch: Path | None = None
     try:
         where.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=f".{where.name}-", dir=where.parent))
         np.save(scratch / "images.npy", part.images)
         np.save(scratch / "labels.npy", part.labels)
+        if name not in known.sha256:
+            (scratch / "sha256").write_text(part.sha256)
         scratch.chmod(0o755)
         _rename(scratch, where)
     except OSError as error:
@@ -86,6 +105,54 @@ def write(where: Path, part: Part) -> None:
     finally:
         if scratch is not None:
             shutil.rmtree(scratch, ignore_errors=True)
+
+
+def remove(where: Path) -> None:
+    """Delete a folder of the cache: out of sight by one rename first.
+
+    Raises:
+        CacheError: the folder cannot be written.
+    """
+    try:
+        gone = Path(tempfile.mkdtemp(prefix=f".{where.name}-", dir=where.parent))
+        where.rename(gone / where.name)
+        shutil.rmtree(gone)
+    except OSError as error:
+        raise CacheError("the cache folder cannot be written", got=error.strerror, where=str(where.parent)) from error
+
+
+@contextmanager
+def lock(known: Dataset) -> Iterator[None]:
+    """One process at a time fills the folder of a dataset. What a killed one has left there is deleted.
+
+    Where no lock can be had (a folder that cannot be written, a file system without locks) there is none: the parts are
+    renamed into place whole, so that only work is done twice.
+    """
+    from filelock import FileLock, Timeout
+
+    where = folder() / known.name
+    guard = FileLock(where / ".lock")
+    try:
+        where.mkdir(parents=True, exist_ok=True)
+        try:
+            guard.acquire(timeout=_PATIENCE)
+        except Timeout:
+            warn(f"another process fills {where}: waiting for it")
+            guard.acquire()
+    except (OSError, NotImplementedError):
+        yield
+        return
+    try:
+        for left in where.glob(".*-*"):
+            shutil.rmtree(left, ignore_errors=True)
+        yield
+    finally:
+        guard.release()
+
+
+def warn(message: str) -> None:
+    """Tell the user on standard error, through the package's logger: the work goes on."""
+    logging.getLogger("gpicl_bench").warning(message)
 
 
 def _rename(scratch: Path, where: Path) -> None:

@@ -1,54 +1,131 @@
-"""From a dataset's name to its images: the cache, else the source, checked against the pinned hash."""
+"""From a dataset's name to its images: the cache, else the sources in turn, checked against the pinned hash."""
 
 from functools import cache
 
-from gpicl_bench.datasets import bundled, prepared
+from gpicl_bench.datasets import arrays, bundled, files, prepared
 from gpicl_bench.datasets import cache as kept
-from gpicl_bench.datasets.part import Part, canonical, part_sha256
+from gpicl_bench.datasets.part import Part, canonical, moments
+from gpicl_bench.datasets.published import PUBLISHED
 from gpicl_bench.datasets.table import Dataset, dataset
 from gpicl_bench.datasets.views import view
-from gpicl_bench.errors import DataCorrupt
+from gpicl_bench.errors import CacheError, DataCorrupt, DataUnavailable
 
 
 def load_part(name: str, part: str) -> Part:
     """The images and labels of one part, `train` or `test`, of a base dataset, in canonical order.
 
+    What is not in the cache is read from its published files in `GPICL_BENCH_DATA`, else from a folder that
+    TensorFlow Datasets has prepared, else from its published files, downloaded.
+
     Raises:
-        DataUnavailable: the data is not on this machine.
+        DataUnavailable: the data is not on this machine, and cannot be had.
         DataCorrupt: what is there is not what the protocol pins.
-        CacheError: the cache folder cannot be written.
     """
+    if name in arrays.REGISTERED:
+        return arrays.REGISTERED[name][part]
+    return _load(dataset(name), part, str(kept.folder()))
+
+
+def constants(name: str) -> tuple[int, float]:
+    """`center` and `std` of a base dataset: as pinned, and where nothing is pinned those of its train images."""
     known = dataset(name)
-    sha256 = known.sha256[part]
-    return _load(known, part, str(kept.place(name, part, sha256)))
-
-
-def _read(known: Dataset, part: str) -> Part:
-    """From the source; a view from the source of what it shows."""
-    if known.view is not None and known.base is not None:
-        shown = load_part(known.base, part)
-        return canonical(view(known.view, shown.images), shown.labels)
-    return bundled.READERS[known.name](part) if known.tfds is None else prepared.read(known.tfds, part)
+    if known.center is not None and known.std is not None:
+        return known.center, known.std
+    return _measured(known, str(kept.folder()))
 
 
 @cache
-def _load(known: Dataset, part: str, place: str) -> Part:
+def _measured(known: Dataset, folder: str) -> tuple[int, float]:
+    return moments(load_part(known.name, "train").images)
+
+
+@cache
+def _load(known: Dataset, part: str, folder: str) -> Part:
     """Once a process and a cache folder: later calls share the memory-mapped arrays."""
-    where, sha256 = kept.place(known.name, part, known.sha256[part]), known.sha256[part]
-    found = kept.read(where, known, part)
-    if found is not None:
-        return found
-    fresh = _read(known, part)
-    if part_sha256(fresh) != sha256:
+    try:
+        found = kept.read(known, part)
+    except DataCorrupt:
+        found = None  # looked at again under the lock: another process may be rebuilding it
+    return _fill(known, part) if found is None else found
+
+
+def _fill(known: Dataset, part: str) -> Part:
+    """From the source into the cache, in place of what is damaged there."""
+    with kept.lock(known):
+        damage = None
+        try:
+            found = kept.read(known, part)
+        except DataCorrupt as error:
+            found, damage = None, error
+        if found is not None:
+            return found
+        try:
+            fresh = _checked(known, part, _read(known, part))
+        except DataUnavailable as error:
+            if damage is None:
+                raise
+            what = "a cached dataset is damaged, and its source is not here to rebuild it"
+            raise DataCorrupt(what, got=damage.got, where=damage.where, hint=error.hint) from error
+        return _keep(known, part, fresh, damage)
+
+
+def _keep(known: Dataset, part: str, fresh: Part, damage: DataCorrupt | None) -> Part:
+    """The part as the cache has it; where the cache cannot be written the part as it is, in memory."""
+    try:
+        if damage is not None:
+            kept.warn(f"{damage.where} is damaged ({damage.got}): it is rebuilt from its source")
+            kept.remove(kept.place(known, part))
+        kept.write(known, part, fresh)
+        return kept.read(known, part) or fresh
+    except (CacheError, DataCorrupt) as error:
+        kept.warn(f"{known.name} stays in memory, it cannot be kept for the next process: {error}")
+        return fresh
+
+
+def _checked(known: Dataset, name: str, part: Part) -> Part:
+    """The part, after a check against what is pinned."""
+    kept.check(known, name, part)
+    pinned = known.sha256.get(name)
+    if pinned not in (None, part.sha256):
         raise DataCorrupt(
             f"the images of {known.name} are not those of the protocol",
-            expected=f"SHA-256 {sha256}",
-            got=part_sha256(fresh),
-            where=f"part {part}, {len(fresh)} images, from {known.origin}",
+            expected=f"SHA-256 {pinned}",
+            got=part.sha256,
+            where=f"part {name}, {len(part)} images",
             hint="the source was altered or is another version: prepare or copy it again",
         )
-    kept.write(where, fresh)
-    written = kept.read(where, known, part)
-    if written is None:
-        raise DataCorrupt("a dataset vanished from the cache while it was written", where=str(where))
-    return written
+    return part
+
+
+def _read(known: Dataset, part: str) -> Part:
+    """From the source; a view from what it shows."""
+    if known.view is not None and known.base is not None:
+        shown = load_part(known.base, part)
+        return canonical(view(known.view, shown.images), shown.labels)
+    if known.name in bundled.READERS:
+        return bundled.READERS[known.name](part)
+    paths = files.present(known.name, part)
+    if paths is not None:
+        return files.read(known.name, part, paths)
+    try:
+        return prepared.read(known, part)
+    except DataUnavailable as error:
+        unprepared = error
+    try:
+        return files.download(known.name, part)
+    except DataUnavailable as error:
+        raise _nowhere(known, part, [unprepared, error]) from error
+
+
+def _nowhere(known: Dataset, part: str, errors: list[DataUnavailable]) -> DataUnavailable:
+    wanted = ", ".join(file.name for file in PUBLISHED[known.name].files(part))
+    return DataUnavailable(
+        f"the images of {known.name} are not on this machine",
+        expected=f"{wanted} in the folder GPICL_BENCH_DATA, or {known.tfds} in TFDS_DATA_DIR, or a network",
+        got="; ".join(f"{error.what}: {error.got}" for error in errors),
+        hint=(
+            "set GPICL_BENCH_DATA to a folder with the published files, or TFDS_DATA_DIR to one that TFDS "
+            f"has prepared; or where there is a network: python -m gpicl_bench data fetch {known.name}; "
+            "or use a suite that needs no data: digits-proj-perm-v0, random-proj-perm-v0"
+        ),
+    )

@@ -2,11 +2,16 @@
 
 import hashlib
 from dataclasses import dataclass
+from decimal import Context, Decimal
+from fractions import Fraction
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Integer, UInt8, UInt16
 
 from gpicl_bench.errors import DataCorrupt
+
+_CHUNK = 2**24  # pixels counted at once
 
 
 @dataclass(frozen=True)
@@ -24,24 +29,24 @@ class Part:
         """The images as rows of D = height·width·channels pixels."""
         return self.images.reshape(len(self), -1)
 
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256 of the digests of all images, concatenated, hex.
+
+        Raises:
+            DataCorrupt: the part is not in canonical order.
+        """
+        rows = digests(self)
+        if not np.array_equal(_ascending(rows), np.arange(len(rows))):
+            raise DataCorrupt("the images are not in canonical order", expected="ascending SHA-256")
+        return hashlib.sha256(rows.tobytes()).hexdigest()
+
 
 def digests(part: Part) -> UInt8[np.ndarray, "n 32"]:
     """SHA-256 of each image's bytes followed by its label as little-endian uint16."""
     pixels, labels = part.pixels, part.labels.astype("<u2")
     hashes = (hashlib.sha256(p.tobytes() + y.tobytes()).digest() for p, y in zip(pixels, labels, strict=True))
     return np.frombuffer(b"".join(hashes), np.uint8).reshape(-1, 32)
-
-
-def part_sha256(part: Part) -> str:
-    """The hash of a part in canonical order: SHA-256 of its digests, concatenated.
-
-    Raises:
-        DataCorrupt: the part is not in canonical order.
-    """
-    rows = digests(part)
-    if not np.array_equal(_ascending(rows), np.arange(len(rows))):
-        raise DataCorrupt("the images are not in canonical order", expected="ascending SHA-256")
-    return hashlib.sha256(rows.tobytes()).hexdigest()
 
 
 def canonical(images: Integer[np.ndarray, "n height width channels"], labels: Integer[np.ndarray, " n"]) -> Part:
@@ -52,7 +57,24 @@ def canonical(images: Integer[np.ndarray, "n height width channels"], labels: In
     """
     part = Part(_narrow(images, np.uint8, "a pixel"), _narrow(labels, np.uint16, "a label"))
     order = _ascending(digests(part))
-    return Part(part.images[order], part.labels[order])
+    ordered = Part(part.images[order], part.labels[order])
+    ordered.images.flags.writeable = ordered.labels.flags.writeable = False
+    return ordered
+
+
+def moments(pixels: UInt8[np.ndarray, "..."]) -> tuple[int, float]:
+    """Of all pixels the mean, rounded half to even, and the population standard deviation.
+
+    Both from exact integer sums: the mean is Σp / n, the deviation √(n·Σp² − (Σp)²) / n, rounded once to float64.
+    """
+    flat = pixels.reshape(-1)
+    counts = np.zeros(256, np.int64)
+    for start in range(0, flat.size, _CHUNK):
+        counts += np.bincount(flat[start : start + _CHUNK], minlength=256)
+    n, total, squares = (sum(p**power * c for p, c in enumerate(counts.tolist())) for power in (0, 1, 2))
+    exact = Context(prec=60)
+    root = exact.sqrt(Decimal(n * squares - total**2))
+    return round(Fraction(total, n)), float(exact.divide(root, Decimal(n)))
 
 
 def _ascending(rows: UInt8[np.ndarray, "n 32"]) -> Integer[np.ndarray, " n"]:

@@ -1,8 +1,9 @@
-"""Reads datasets that TensorFlow Datasets has prepared as array_record. TensorFlow is not needed.
+"""Reads datasets that TensorFlow Datasets has prepared as array_record: TensorFlow is needed to prepare, not to read.
 
 The folder is `TFDS_DATA_DIR`, or `~/tensorflow_datasets`, as TFDS itself has it.
 """
 
+import importlib.util
 import logging
 import os
 import re
@@ -14,9 +15,12 @@ import numpy as np
 
 from gpicl_bench.datasets.cache import user_path
 from gpicl_bench.datasets.part import Part, canonical
+from gpicl_bench.datasets.published import PUBLISHED
+from gpicl_bench.datasets.table import Dataset
 from gpicl_bench.errors import DataCorrupt, DataUnavailable
 
 _CHUNK = 1000
+_PATIENCE = 5.0  # seconds
 
 
 def folder() -> Path:
@@ -24,14 +28,14 @@ def folder() -> Path:
     return user_path(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
 
 
-def read(name: str, part: str) -> Part:
-    """One part of a prepared dataset, `name` as TFDS has it: `mnist`, `cmaterdb/bangla`.
+def read(known: Dataset, part: str) -> Part:
+    """One part of a prepared dataset.
 
     Raises:
         DataUnavailable: there is no such folder, or it is in a format that needs TensorFlow.
         DataCorrupt: a file is missing, truncated or altered.
     """
-    version = _newest_version(name)
+    version = find(known)
     import tensorflow_datasets as tfds
 
     try:
@@ -43,7 +47,7 @@ def read(name: str, part: str) -> Part:
                     expected="array_record",
                     got=builder.info.file_format.value,
                     where=str(version),
-                    hint=f"prepare it again: tfds build {name} --file_format=array_record",
+                    hint=f"prepare it again: tfds build {known.tfds} --file_format=array_record",
                 )
             source = builder.as_data_source(split=part)
             expected = builder.info.splits[part].num_examples
@@ -54,7 +58,7 @@ def read(name: str, part: str) -> Part:
         raise
     except Exception as error:  # whatever TFDS, array_record or the image decoder make of damaged bytes
         raise DataCorrupt(
-            f"the prepared dataset {name} cannot be read",
+            f"the prepared dataset {known.tfds} cannot be read",
             expected="the files as TFDS wrote them",
             got=f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
             where=f"{version}, part {part}",
@@ -68,21 +72,49 @@ def _chunk(source: "object", start: int, end: int) -> list[dict[str, np.ndarray]
     return examples
 
 
-def _newest_version(name: str) -> Path:
+def find(known: Dataset) -> Path:
+    """The folder of the newest version of a dataset that is prepared.
+
+    Raises:
+        DataUnavailable: there is none.
+    """
+    name = str(known.tfds)
     places = [p.parent for p in (folder() / name).glob("*/dataset_info.json")]
     versions = [p for p in places if re.fullmatch(r"[0-9]+\.[0-9]+\.[0-9]+", p.name)]
     if not versions:
         raise DataUnavailable(
-            f"the images of {name} are not on this machine",
+            f"{name} is not prepared",
             expected=f"{folder() / name}/<version>/dataset_info.json, prepared by TensorFlow Datasets as array_record",
             got="TFDS_DATA_DIR is not set" if "TFDS_DATA_DIR" not in os.environ else "no such file",
-            hint=(
-                "set TFDS_DATA_DIR to a folder that holds the prepared dataset (one from another machine will do); "
-                f"or prepare it where TensorFlow is installed: tfds build {name} --file_format=array_record; "
-                "or use a suite that needs no data: digits-proj-perm-v0, random-proj-perm-v0"
-            ),
+            hint="set TFDS_DATA_DIR to a folder that holds the prepared dataset (one from another machine will do)",
         )
     return max(versions, key=lambda path: tuple(map(int, path.name.split("."))))
+
+
+def prepare(known: Dataset) -> None:
+    """Let TensorFlow Datasets download and prepare a dataset, where TensorFlow is installed.
+
+    Raises:
+        DataUnavailable: TensorFlow is not there, or the network is not: then TFDS would try for minutes.
+    """
+    if importlib.util.find_spec("tensorflow") is None:
+        raise DataUnavailable(
+            "only TensorFlow prepares datasets",
+            expected="the package tensorflow",
+            got="it is not installed",
+            hint=f"python -m gpicl_bench data fetch {known.name}: the published files need no TensorFlow",
+        )
+    import requests
+    import tensorflow_datasets as tfds
+
+    url = PUBLISHED[known.name].test[0].url
+    try:
+        requests.head(url, timeout=_PATIENCE)
+        tfds.builder(known.tfds, file_format="array_record", data_dir=folder()).download_and_prepare()
+    except requests.RequestException as error:
+        raise DataUnavailable(
+            f"{known.name} cannot be downloaded", expected="a network", got=type(error).__name__, where=url
+        ) from error
 
 
 @contextmanager

@@ -1,0 +1,210 @@
+"""Users' own arrays as base datasets."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float64, Integer, UInt8
+
+from gpicl_bench.datasets import formats
+from gpicl_bench.datasets.part import Part, canonical, moments
+from gpicl_bench.datasets.table import DATASETS, Dataset, add
+from gpicl_bench.datasets.views import VIEWS
+from gpicl_bench.errors import AlreadyRegistered, DataCorrupt, InvalidArgument
+
+REGISTERED: dict[str, dict[str, Part]] = {}  # the parts of users' own datasets, in memory
+MOST_CLASSES = 2**15 - 1  # a result keeps predictions as int16
+_KEYS = ("x_train", "y_train", "x_test", "y_test")
+
+
+def register_dataset(name: str, train: tuple[Any, Any], test: tuple[Any, Any], replacement: bool = False) -> Dataset:
+    """Add a base dataset of one's own, for suites such as `<name>-proj-perm-v0`; the same one twice is no error.
+
+    Args:
+        name: of lower-case letters, digits and underscores.
+        train: images and labels. Images are whole numbers from 0 to 255, `[n, height, width]` (grey) or
+            `[n, height, width, channels]`; or flat features `[n, D]`: uint8 are taken as they are, others are quantised
+            column by column to p = round(255·(v − a) / (b − a)), half to even, cut to 0 … 255, where a and b are the
+            column's least and largest value in train (a constant column gives 0). Labels `[n]` are whole numbers
+            0 … C-1, each of them in train.
+        test: the same, of other examples.
+        replacement: whether an episode draws its examples with replacement.
+
+    Raises:
+        InvalidArgument: the arrays or the name are not as above.
+        AlreadyRegistered: the name is taken.
+
+    >>> x, y = np.arange(24).reshape(8, 3) / 7, np.arange(8) % 2
+    >>> register_dataset("doc_threes", (x, y), (x + 0.1, y)).dimension
+    3
+    """
+    _check_name(name)
+    (train_x, train_y), (test_x, test_y) = _pair("train", train), _pair("test", test)
+    if train_x.shape[1:] != test_x.shape[1:]:
+        raise InvalidArgument(
+            "train and test have other shapes", expected=str(train_x.shape[1:]), got=str(test_x.shape[1:])
+        )
+    num_classes = _num_classes(train_y, test_y)
+    if train_x.ndim == 2 and {str(train_x.dtype), str(test_x.dtype)} != {"uint8"}:
+        train_x, test_x = quantised(train_x, train_x), quantised(test_x, train_x)
+    parts = {"train": _part("train", train_x, train_y), "test": _part("test", test_x, test_y)}
+    center, std = moments(parts["train"].images)
+    if std == 0:
+        raise InvalidArgument("all train images are equal and constant", expected="pixels that differ", where=name)
+    row = Dataset(
+        name=name,
+        title="a dataset of one's own",
+        shape=parts["train"].images.shape[1:],
+        num_classes=num_classes,
+        size={part: len(there) for part, there in parts.items()},
+        center=center,
+        std=std,
+        sha256={part: there.sha256 for part, there in parts.items()},
+        source="arrays given to register_dataset",
+        licence="unknown",
+        citation="none",
+        replacement=bool(replacement),
+    )
+    _add(row, parts)
+    return row
+
+
+def register_file(path: str | Path) -> Dataset:
+    """Register the arrays x_train, y_train, x_test and y_test of an `.npz` file, under the file's name.
+
+    Raises:
+        InvalidArgument: there is no such file, or its arrays are not as `register_dataset` takes them.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InvalidArgument("there is no such file", expected="an .npz file", got=str(path))
+    try:
+        with formats.reading(str(path)):
+            content = formats.npz(path)
+    except DataCorrupt as error:
+        raise InvalidArgument(error.what, expected="an .npz file of numbers", got=error.got, where=str(path)) from error
+    if missing := [key for key in _KEYS if key not in content]:
+        raise InvalidArgument(
+            f"the file has no array {missing[0]}", expected=", ".join(_KEYS), got=", ".join(content), where=str(path)
+        )
+    name = re.sub("[^a-z0-9_]+", "_", path.stem.lower()).strip("_")
+    x_train, y_train, x_test, y_test = (content[key] for key in _KEYS)
+    return register_dataset(name, (x_train, y_train), (x_test, y_test))
+
+
+def quantised(values: np.ndarray, train: np.ndarray) -> UInt8[np.ndarray, "n D"]:
+    """Flat features as bytes, by the range that each column has in train.
+
+    p = round(255·(v − a) / (b − a)), half to even, cut to 0 … 255; a constant column gives 0.
+    """
+    low, high = (extreme(train.astype(np.float64), axis=0) for extreme in (np.min, np.max))
+    span: Float64[np.ndarray, " D"] = np.where(high > low, high - low, np.inf)
+    return np.clip(np.rint(255 * ((values.astype(np.float64) - low) / span)), 0, 255).astype(np.uint8)
+
+
+def _check_name(name: str) -> None:
+    if not isinstance(name, str) or not re.fullmatch("[a-z0-9_]+", name, re.ASCII):
+        raise InvalidArgument(
+            "this is no dataset's name", expected="lower-case letters, digits, underscores", got=repr(name)
+        )
+    if any(name.endswith(f"_{view}") for view in VIEWS):
+        raise InvalidArgument(
+            "this name is kept for views", expected=f"a name that does not end in _{' or _'.join(VIEWS)}", got=name
+        )
+
+
+def _pair(part: str, given: tuple[Any, Any]) -> tuple[np.ndarray, Integer[np.ndarray, " n"]]:
+    """Images or features, and labels, after every check that needs one part alone."""
+    if not isinstance(given, tuple | list) or len(given) != 2:
+        raise InvalidArgument(f"{part} is no pair", expected="(images, labels)", got=type(given).__name__)
+    images, labels = _numbers(f"the images of {part}", given[0]), _numbers(f"the labels of {part}", given[1])
+    if images.ndim not in (2, 3, 4):
+        raise InvalidArgument(
+            f"the images of {part} have the wrong rank",
+            expected="[n, D], [n, height, width] or [n, height, width, channels]",
+            got=str(list(images.shape)),
+        )
+    if labels.shape != images.shape[:1]:
+        raise InvalidArgument(
+            f"images and labels of {part} do not match",
+            expected=f"{len(images)} labels, [n]",
+            got=f"labels of shape {list(labels.shape)}",
+        )
+    if images.size == 0:
+        raise InvalidArgument(f"{part} is empty", expected="images, of a pixel or more", got=str(list(images.shape)))
+    if images.ndim > 2:
+        images = _pixels(part, images)
+    return images, _labels(part, labels)
+
+
+def _numbers(what: str, given: Any) -> np.ndarray:
+    """An array of finite numbers."""
+    try:
+        array = np.asarray(given)
+    except (TypeError, ValueError) as error:
+        raise InvalidArgument(f"{what} are no array", expected="equally long rows", got=str(error)) from error
+    if array.dtype.kind not in "iufb":
+        raise InvalidArgument(f"{what} are no numbers", expected="integers or floats", got=str(array.dtype))
+    bad = ~np.isfinite(array)
+    if bad.any():
+        where = tuple(int(i) for i in np.argwhere(bad)[0])
+        raise InvalidArgument(f"{what} are not finite", got=array[where], where=f"index {list(where)}")
+    return array
+
+
+def _pixels(part: str, images: np.ndarray) -> np.ndarray:
+    least, most = images.min(), images.max()
+    if images.dtype.kind not in "iu" or least < 0 or most > 255:
+        raise InvalidArgument(
+            f"the images of {part} are no pixels",
+            expected="integers from 0 to 255",
+            got=f"{images.dtype}, {least} … {most}",
+            hint="of floats from 0 to 1 make (255 * images).round().astype('uint8')",
+        )
+    return images
+
+
+def _labels(part: str, labels: np.ndarray) -> Integer[np.ndarray, " n"]:
+    try:
+        integers = formats.whole(labels)
+    except DataCorrupt as error:
+        raise InvalidArgument(f"a label of {part} is no class", expected="0 … C-1", got=error.got) from error
+    if integers.min() < 0:
+        raise InvalidArgument(f"a label of {part} is negative", expected="0 … C-1", got=integers.min())
+    return integers
+
+
+def _num_classes(train: Integer[np.ndarray, " n"], test: Integer[np.ndarray, " m"]) -> int:
+    """C; every class is in train."""
+    classes = np.unique(train)
+    num_classes = len(classes)
+    if not 2 <= num_classes <= MOST_CLASSES:
+        raise InvalidArgument(
+            "there is nothing to tell apart", expected=f"2 to {MOST_CLASSES} classes", got=num_classes
+        )
+    if classes[-1] != num_classes - 1:
+        gap = next(c for c, there in enumerate(classes.tolist()) if c != there)
+        raise InvalidArgument(
+            "the labels of train have gaps",
+            expected=f"each of 0 … {classes[-1]}",
+            got=f"no label {gap}",
+            hint="number the classes anew: np.unique(labels, return_inverse=True)[1], over train and test together",
+        )
+    if test.max() >= num_classes:
+        raise InvalidArgument("a class of test is not in train", expected=f"0 … {num_classes - 1}", got=test.max())
+    return num_classes
+
+
+def _part(name: str, images: np.ndarray, labels: Integer[np.ndarray, " n"]) -> Part:
+    shape = {2: (1, images.shape[-1], 1), 3: (*images.shape[1:], 1), 4: images.shape[1:]}[images.ndim]
+    return canonical(images.reshape(len(images), *shape), labels)
+
+
+def _add(row: Dataset, parts: Mapping[str, Part]) -> None:
+    old = DATASETS.get(row.name)
+    if old not in (None, row):
+        raise AlreadyRegistered("this name is taken by another dataset", expected="a new name", got=row.name)
+    add(row)
+    REGISTERED[row.name] = dict(parts)

@@ -185,7 +185,7 @@ def test_work_goes_on_where_the_cache_cannot_be_a_folder(tmp_path, monkeypatch, 
 
 READ_ONLY = """
 import os, sys
-import filelock
+import filelock, mmap
 import gpicl_bench.datasets as datasets
 os.environ["GPICL_BENCH_CACHE"] = sys.argv[1]
 if os.geteuid() == 0:

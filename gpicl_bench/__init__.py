@@ -9,6 +9,7 @@
 
 from gpicl_bench import errors
 from gpicl_bench.auditing import Audit, Check, audit
+from gpicl_bench.datasets import register_dataset
 from gpicl_bench.evaluation import Comparison, Provenance, Result, compare, evaluate, load_result, provenance
 from gpicl_bench.learners import load_learner, sequence_learner
 from gpicl_bench.registration import SuiteSpec, benchmark, make, pprint_registry, register, registry, spec
@@ -40,6 +41,7 @@ __all__ = [
     "pprint_registry",
     "provenance",
     "register",
+    "register_dataset",
     "registry",
     "sequence_learner",
     "spec",

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 PROTOCOL = 1
 _FINGERPRINT_TASKS = 4
+_LARGEST_PROJECTION = 2**14  # D, a quarter of a GiB
 _TASK_SET = re.compile("meta_train(@[0-9a-f]{16})?|meta_validation|meta_test(@[0-9a-f]{64})?")
 
 
@@ -275,6 +276,14 @@ class Suite:
                 "an episode is longer than the pool of images",
                 expected=f"num_examples ≤ {smallest}, the images of the smaller part of {known.name}",
                 got=spec.num_examples,
+                hint=f"shorter episodes: make({spec.id!r}, num_examples={smallest})",
+            )
+        if spec.input == "proj" and known.dimension > _LARGEST_PROJECTION:
+            raise InvalidArgument(
+                "the inputs are too large to be projected",
+                expected=f"D ≤ {_LARGEST_PROJECTION}: a projection has D² bytes",
+                got=f"D = {known.dimension}",
+                hint=f"permute them instead: {known.name}-pixperm-{spec.label}-v{spec.version}",
             )
         self.spec = spec
         self.meta_train = Split(spec, "meta_train", "train")

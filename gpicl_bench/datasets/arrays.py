@@ -49,7 +49,9 @@ def register_dataset(name: str, train: tuple[Any, Any], test: tuple[Any, Any], r
     num_classes = _num_classes(train_y, test_y)
     if train_x.ndim == 2 and {str(train_x.dtype), str(test_x.dtype)} != {"uint8"}:
         train_x, test_x = quantised(train_x, train_x), quantised(test_x, train_x)
-    parts = {"train": _part("train", train_x, train_y), "test": _part("test", test_x, test_y)}
+    if train_x.ndim == 2:
+        train_x, test_x = train_x[:, None, :, None], test_x[:, None, :, None]
+    parts = {"train": canonical(train_x, train_y), "test": canonical(test_x, test_y)}
     center, std = moments(parts["train"].images)
     if std == 0:
         raise InvalidArgument("all train images are equal and constant", expected="pixels that differ", where=name)
@@ -134,9 +136,7 @@ def _pair(part: str, given: tuple[Any, Any]) -> tuple[np.ndarray, Integer[np.nda
         )
     if images.size == 0:
         raise InvalidArgument(f"{part} is empty", expected="images, of a pixel or more", got=str(list(images.shape)))
-    if images.ndim > 2:
-        images = _pixels(part, images)
-    return images, _labels(part, labels)
+    return _pixels(part, images) if images.ndim > 2 else images, _labels(part, labels)
 
 
 def _numbers(what: str, given: Any) -> np.ndarray:
@@ -154,7 +154,7 @@ def _numbers(what: str, given: Any) -> np.ndarray:
     return array
 
 
-def _pixels(part: str, images: np.ndarray) -> np.ndarray:
+def _pixels(part: str, images: np.ndarray) -> Integer[np.ndarray, "n height width channels"]:
     least, most = images.min(), images.max()
     if images.dtype.kind not in "iu" or least < 0 or most > 255:
         raise InvalidArgument(
@@ -163,7 +163,7 @@ def _pixels(part: str, images: np.ndarray) -> np.ndarray:
             got=f"{images.dtype}, {least} … {most}",
             hint="of floats from 0 to 1 make (255 * images).round().astype('uint8')",
         )
-    return images
+    return images[..., None] if images.ndim == 3 else images
 
 
 def _labels(part: str, labels: np.ndarray) -> Integer[np.ndarray, " n"]:
@@ -195,11 +195,6 @@ def _num_classes(train: Integer[np.ndarray, " n"], test: Integer[np.ndarray, " m
     if test.max() >= num_classes:
         raise InvalidArgument("a class of test is not in train", expected=f"0 … {num_classes - 1}", got=test.max())
     return num_classes
-
-
-def _part(name: str, images: np.ndarray, labels: Integer[np.ndarray, " n"]) -> Part:
-    shape = {2: (1, images.shape[-1], 1), 3: (*images.shape[1:], 1), 4: images.shape[1:]}[images.ndim]
-    return canonical(images.reshape(len(images), *shape), labels)
 
 
 def _add(row: Dataset, parts: Mapping[str, Part]) -> None:

@@ -1,0 +1,188 @@
+"""The cache under several processes, killed writers and file systems without locks; the command `data`."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from gpicl_bench import errors
+from gpicl_bench.commands import main
+from gpicl_bench.datasets import DATASETS, PARTS, cache, files, load_part
+from gpicl_bench.datasets.loading import _fill, _load
+
+DIGITS = DATASETS["digits"]
+
+COUNTED = """
+import sys, time
+from gpicl_bench.datasets import bundled, load_part
+honest = bundled.digits
+def counted(part):
+    with open(sys.argv[1], "a") as file:
+        file.write("read\\n")
+    time.sleep(0.5)
+    return honest(part)
+bundled.READERS["digits"] = counted
+part = load_part("digits", "test")
+print(part.sha256, type(part.images).__name__)
+"""
+
+
+def together(program, count, *arguments):
+    started = [
+        subprocess.Popen([sys.executable, "-c", program, *map(str, arguments)], stdout=subprocess.PIPE, text=True)
+        for _ in range(count)
+    ]
+    outputs = [process.communicate()[0] for process in started]
+    assert [process.returncode for process in started] == [0] * count
+    return outputs
+
+
+def test_processes_that_fill_one_cache_do_the_work_once(own_cache, tmp_path):
+    log = tmp_path / "log"
+    outputs = together(COUNTED, 3, log)
+    assert set(outputs) == {f"{DIGITS.sha256['test']} memmap\n"}
+    assert log.read_text() == "read\n"
+
+
+WITHOUT_LOCKS = "import filelock\nclass Lock:\n    def __init__(self, path): pass\n    def acquire(self, **_): raise NotImplementedError\nfilelock.FileLock = Lock\n"
+
+
+def test_without_locks_the_first_copy_stays(own_cache, tmp_path):
+    log = tmp_path / "log"
+    outputs = together(WITHOUT_LOCKS + COUNTED, 3, log)
+    assert set(outputs) == {f"{DIGITS.sha256['test']} memmap\n"}
+    assert set(log.read_text().split()) == {"read"}
+    assert [path.name for path in (own_cache / "digits").iterdir()] == [cache.place(DIGITS, "test").name]
+
+
+def test_a_process_that_waits_says_so(own_cache, monkeypatch, caplog):
+    monkeypatch.setattr(cache, "_PATIENCE", 0.05)
+    program = (
+        "import sys\nfrom gpicl_bench.datasets import DATASETS, cache\n"
+        "with cache.lock(DATASETS['digits']):\n    print('locked', flush=True)\n    sys.stdin.readline()\n"
+    )
+    holder = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert holder.stdout.readline() == "locked\n"
+    warn = cache.warn
+
+    def told(message):
+        warn(message)
+        holder.communicate("go\n")
+
+    monkeypatch.setattr(cache, "warn", told)
+    with cache.lock(DIGITS):
+        assert holder.returncode == 0
+    assert "waiting for it" in caplog.text
+
+
+KILLED = """
+import os, random, signal, time
+from gpicl_bench.datasets import DATASETS, cache
+from gpicl_bench.datasets.loading import _fill
+known, random = DATASETS["digits"], random.Random(7)
+place = cache.place(known, "test")
+expected = _fill(known, "test").sha256
+for _ in range(20):
+    child = os.fork()
+    if child == 0:
+        while True:
+            cache.remove(place)
+            _fill(known, "test")
+    time.sleep(random.uniform(0.005, 0.06))
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    left = sorted(path.name for path in place.parent.iterdir())
+    found = cache.read(known, "test")  # whole, or not there: never damaged
+    assert found is None or found.sha256 == expected
+    if found is not None:
+        cache.remove(place)
+    assert _fill(known, "test").sha256 == expected
+    assert sorted(path.name for path in place.parent.iterdir()) == [".lock", place.name]
+    print("cut" if left != [".lock", place.name] else "between")
+"""
+
+
+def test_a_writer_killed_at_any_moment_leaves_nothing_half_written(own_cache):
+    done = subprocess.run([sys.executable, "-c", KILLED], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    moments = done.stdout.split()
+    assert len(moments) == 20
+    assert "cut" in moments  # some were killed while they wrote
+
+
+def run(capsys, *arguments):
+    status = main(["data", *arguments])
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+def test_the_data_is_listed(own_cache, capsys):
+    _load.cache_clear()
+    load_part("digits", "test")
+    status, out, _ = run(capsys, "list")
+    assert status == 0
+    assert str(own_cache) in out
+    rows = {tuple(line.split()[:2]): line for line in out.splitlines()[3:]}
+    assert set(rows) == {(name, part) for name in DATASETS for part in PARTS}
+    assert "in the cache, 0.0 MB" in rows["digits", "test"]
+    assert "in the package" in rows["digits", "train"]
+    assert "provisional" in rows["cifar10", "train"]
+    assert "to download, 170.1 MB" in rows["cifar10", "test"]
+
+
+def test_data_is_fetched_verified_and_cleared(own_cache, capsys):
+    _load.cache_clear()
+    assert run(capsys, "fetch", "digits", "random")[0] == 0
+    status, out, _ = run(capsys, "verify")
+    assert (status, out.count("cache: SHA-256"), out.splitlines()[-1]) == (0, 4, "all is as it should be")
+    labels = cache.place(DIGITS, "train") / "labels.npy"
+    labels.write_bytes(labels.read_bytes()[:-1] + b"\x01")
+    status, out, _ = run(capsys, "verify")
+    assert (status, out.splitlines()[-1]) == (1, "1 damaged")
+    assert str(labels.parent) in out
+    files.downloads("digits").mkdir()
+    (files.downloads("digits") / "big.gz").write_bytes(bytes(1000))
+    assert run(capsys, "clear", "digits")[0] == 0
+    assert [path.name for path in (own_cache / "digits").iterdir()] == [".lock"]
+    assert run(capsys, "clear", "--all")[0] == 0
+    assert [path.name for path in own_cache.rglob("*") if path.is_file()] == [".lock"] * len(DATASETS)
+    _load.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["fetch", "mnits"], "did you mean mnist"),
+        (["verify", "mnits"], "did you mean mnist"),
+        (["clear"], "what is to be cleared"),
+        (["clear", "digits", "--all"], "what is to be cleared"),
+        (["fetch", "mnist", "--prepare"], "only TensorFlow prepares"),
+        (["fetch", "cifar10", "--part", "test"], "cannot be downloaded"),
+    ],
+)
+def test_what_data_refuses(own_cache, capsys, arguments, says, monkeypatch):
+    monkeypatch.setenv("TFDS_DATA_DIR", "")
+    monkeypatch.setattr("pooch.core.time.sleep", lambda seconds: None)
+    status, _, err = run(capsys, *arguments)
+    assert status == 2
+    assert says in err
+
+
+def test_fetch_says_where_the_cache_cannot_be_written(tmp_path, monkeypatch, capsys):
+    _load.cache_clear()
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("GPICL_BENCH_CACHE", str(tmp_path / "file" / "cache"))
+    status, _, err = run(capsys, "fetch", "random")
+    assert status == 2
+    assert "cache folder cannot be written" in err
+    with pytest.raises(errors.CacheError):
+        cache.remove(cache.place(DIGITS, "test"))
+
+
+def test_a_part_of_other_labels_is_refused(own_cache):
+    part = _fill(DIGITS, "test")
+    labels = part.labels.copy()
+    labels[0] = 10
+    with pytest.raises(errors.DataCorrupt, match="label is out of range"):
+        cache.check(DIGITS, "test", type(part)(np.asarray(part.images), labels))

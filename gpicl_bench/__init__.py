@@ -9,6 +9,7 @@
 
 from gpicl_bench import errors
 from gpicl_bench.auditing import Audit, Check, audit
+from gpicl_bench.disjointness import Overlap, overlap
 from gpicl_bench.evaluation import Comparison, Provenance, Result, compare, evaluate, load_result, provenance
 from gpicl_bench.learners import load_learner, sequence_learner
 from gpicl_bench.registration import SuiteSpec, benchmark, make, pprint_registry, register, registry, spec
@@ -23,6 +24,7 @@ __all__ = [
     "Comparison",
     "Episode",
     "Info",
+    "Overlap",
     "Provenance",
     "Result",
     "Split",
@@ -37,6 +39,7 @@ __all__ = [
     "load_learner",
     "load_result",
     "make",
+    "overlap",
     "pprint_registry",
     "provenance",
     "register",

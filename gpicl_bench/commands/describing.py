@@ -1,9 +1,13 @@
-"""`show ID`: what a suite is, in mathematics and in hashes."""
+"""`show ID`: what a suite is, in mathematics and in hashes; with `--overlap`, what its splits share."""
 
 import argparse
+import sys
 
 from gpicl_bench.builtin import BENCHMARKS
+from gpicl_bench.commands.sharing import print_overlap
 from gpicl_bench.datasets import dataset
+from gpicl_bench.disjointness import POOL, overlap
+from gpicl_bench.errors import InvalidArgument
 from gpicl_bench.registration import SPLITS, benchmark, spec
 
 HELP = "show what a suite or a benchmark is"
@@ -18,9 +22,18 @@ _LABELS = {"perm": "y = ρ(label), ρ a random permutation of the {C} classes fo
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("id", help="a suite or a benchmark; `list` prints them")
+    parser.add_argument(
+        "--overlap", action="store_true", help="count what meta-train and meta-test share: tasks, transforms, images"
+    )
+    parser.add_argument("--pool", type=int, metavar="M", help=f"with --overlap: meta-train tasks (default: {POOL})")
+    parser.add_argument("--seed", type=int, metavar="SEED", help="with --overlap: of meta-training (default: 0)")
 
 
 def run(options: argparse.Namespace) -> int:
+    if options.overlap:
+        return _show_overlap(options)
+    if (options.pool, options.seed) != (None, None):
+        raise InvalidArgument("--pool and --seed are about an overlap", hint="add --overlap")
     if options.id in BENCHMARKS:
         print(f"{options.id}: the mean score over its suites, given only when all have been run")
         print(*[f"  {id}" for id in benchmark(options.id)], sep="\n")
@@ -49,4 +62,13 @@ def run(options: argparse.Namespace) -> int:
     indent = max(map(len, rows))
     for name, value in rows.items():
         print(f"{name:{indent}}  {value}")
+    return 0
+
+
+def _show_overlap(options: argparse.Namespace) -> int:
+    if options.id in BENCHMARKS:
+        suites = ", ".join(benchmark(options.id))
+        raise InvalidArgument("--overlap is about one suite", expected=f"one of {suites}", got=options.id)
+    num_tasks = POOL if options.pool is None else options.pool
+    print_overlap(overlap(options.id, num_tasks, options.seed or 0, progress=sys.stderr.isatty()))
     return 0

@@ -28,7 +28,7 @@ class Count:
 
     Attributes:
         observed: how many.
-        expected: how many there are on average, over independent draws of all tasks.
+        expected: how many there are on average over independent draws of all tasks.
         of: how many there could be.
     """
 
@@ -69,14 +69,15 @@ def overlap(
 ) -> Overlap:
     """Count what a pool of meta-train tasks shares with the tasks and images of meta-test.
 
-    Label maps and pixel orders are compared by the order of their first 64 words: all of it for C, D ≤ 64. Of
-    projections the first 64 entries are compared. Where two tasks with different keys agree by chance, that is
-    expected: once in C! for a label map of C ≤ 64 classes. Beyond, the chance is below 2^-64, which is the chance that
-    two keys are the same.
+    Label maps and pixel orders are compared by the order of their first 64 words, which is all of them for C, D ≤ 64;
+    projections by the first 64 entries of A_int. Expected is an average over independent draws. Of n = C! equally
+    likely label maps M tasks hit n·(1 − (1 − 1/n)^M). One of N other tasks is among them with probability
+    1 − (1 − q)^M, where q is the chance that two tasks agree: 1/n, or else that their 64-bit keys are equal. Longer
+    permutations and projections agree by their keys alone: N·M/2^64 of them. Without a transform all agree, q = 1.
 
     Args:
         suite: or its id.
-        num_tasks: M, 1 ≤ M < 2^32: the pool is tasks 0 … M-1 of meta-train. About 100 bytes are kept for each
+        num_tasks: M, 1 ≤ M < 2^32: the pool is tasks 0 … M-1 of meta-train. Up to 200 bytes are kept for each
             different label map.
         seed: of meta-training, 0 ≤ seed < 2^64.
         num_asked: meta-test tasks to look up, 0 … num_asked-1; those of record by default.
@@ -140,7 +141,7 @@ def count_tasks(
 
 
 def drawn(chance: float, draws: int) -> float:
-    """1 − (1 − chance)^draws: the probability that an outcome of this chance is among so many draws, 0 < chance ≤ 1."""
+    """1 − (1 − chance)^draws: how likely an outcome of this chance, 0 < chance ≤ 1, is among so many draws."""
     return 1.0 if chance == 1 else -math.expm1(draws * math.log1p(-chance))
 
 
@@ -156,11 +157,9 @@ def label_chance(split: Split) -> float:
 
 def input_chance(split: Split) -> float:
     """The chance that two tasks of different keys have the same input transform, as far as it is compared."""
-    dimension = split.info.D
     if split.spec.input == "proj":
-        shares = np.unique(TABLE, return_counts=True)[1] / len(TABLE)
-        return float(np.square(shares).sum()) ** min(dimension * dimension, _COMPARED)
-    return 1.0 if split.spec.input == "none" else 1 / math.factorial(min(dimension, _COMPARED))
+        return 0.0  # below 1e-115 for 64 entries
+    return 1.0 if split.spec.input == "none" else 1 / math.factorial(min(split.info.D, _COMPARED))
 
 
 def _tasks(split: Split, count: int) -> Iterator[list[tuple[bytes, bytes]]]:

@@ -71,6 +71,12 @@ def test_the_readme_shows_what_its_first_command_prints():
     assert lasting(shown) == lasting(printed)
 
 
+def test_the_audit_page_shows_what_its_overlap_command_prints():
+    page = ROOT / "docs" / "audit.md"
+    (command,) = (shlex.split(line) for line in commands(page) if "--overlap" in line)
+    assert blocks(page, "text") == [run([sys.executable, *command[1:]], ROOT).stdout]
+
+
 def test_the_readme_opens_with_the_two_commands():
     setup = [line for line in (ROOT / "README.md").read_text().splitlines() if line.startswith(SETUP)]
     assert setup == [

@@ -10,6 +10,7 @@
 from gpicl_bench import errors
 from gpicl_bench.auditing import Audit, Check, audit
 from gpicl_bench.datasets import register_dataset
+from gpicl_bench.disjointness import Overlap, overlap
 from gpicl_bench.evaluation import Comparison, Provenance, Result, compare, evaluate, load_result, provenance
 from gpicl_bench.learners import load_learner, sequence_learner
 from gpicl_bench.registration import SuiteSpec, benchmark, make, pprint_registry, register, registry, spec
@@ -24,6 +25,7 @@ __all__ = [
     "Comparison",
     "Episode",
     "Info",
+    "Overlap",
     "Provenance",
     "Result",
     "Split",
@@ -38,6 +40,7 @@ __all__ = [
     "load_learner",
     "load_result",
     "make",
+    "overlap",
     "pprint_registry",
     "provenance",
     "register",

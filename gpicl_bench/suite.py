@@ -276,7 +276,7 @@ class Suite:
                 "an episode is longer than the pool of images",
                 expected=f"num_examples ≤ {smallest}, the images of the smaller part of {known.name}",
                 got=spec.num_examples,
-                hint=f"shorter episodes: make({spec.id!r}, num_examples={smallest})",
+                hint=f"take shorter episodes: num_examples={smallest} (--num-examples {smallest})",
             )
         if spec.input == "proj" and known.dimension > _LARGEST_PROJECTION:
             raise InvalidArgument(

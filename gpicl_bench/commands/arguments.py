@@ -4,9 +4,43 @@ import argparse
 import ast
 from typing import Any
 
+from gpicl_bench.datasets import register_file
 from gpicl_bench.errors import InvalidArgument
+from gpicl_bench.registration import make, parse_id, register
+from gpicl_bench.suite import Suite
 
 DEFAULT_SUITE = "digits-proj-perm-v0"  # bundled: it needs no download
+
+
+def add_data(parser: argparse.ArgumentParser) -> None:
+    """A dataset of the user's own."""
+    parser.add_argument(
+        "--data",
+        metavar="FILE.npz",
+        help="use x_train, y_train, x_test, y_test of this file as a base dataset; its suite is the default",
+    )
+
+
+def add_num_examples(parser: argparse.ArgumentParser) -> None:
+    """Episodes of another length."""
+    parser.add_argument("--num-examples", type=int, metavar="T", help="examples of an episode (default: the suite's)")
+
+
+def suite_ids(options: argparse.Namespace, ids: list[str]) -> list[str]:
+    """The ids that were asked for, or the default one; suites of the dataset in `--data` are registered."""
+    if options.data is None:
+        return ids or [DEFAULT_SUITE]
+    own = register_file(options.data).name
+    ids = ids or [f"{own}-proj-perm-v0"]
+    for id in ids:
+        if parse_id(id)[0] == own:
+            register(id)
+    return ids
+
+
+def make_suite(options: argparse.Namespace, id: str) -> Suite:
+    """The suite of an id, its episodes as long as `--num-examples` says."""
+    return make(id) if options.num_examples is None else make(id, num_examples=options.num_examples)
 
 
 def add_learner(parser: argparse.ArgumentParser) -> None:

@@ -17,8 +17,8 @@ def run(options: argparse.Namespace) -> int:
     width = max(map(len, registry))
     for id, spec in registry.items():
         known = dataset(spec.dataset)
-        note = "" if spec.of_record else "  (provisional)"
-        print(f"{id:{width}}  T={spec.num_examples} D={known.dimension} C={known.num_classes}  {known.origin}{note}")
+        note = "" if spec.of_record else "  provisional"
+        print(f"{id:{width}}  T={spec.num_examples} D={known.dimension} C={known.num_classes}{note}")
     print()
     for id, suites in BENCHMARKS.items():
         print(f"{id:{width}}  benchmark: {', '.join(suites)}")

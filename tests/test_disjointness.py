@@ -98,19 +98,25 @@ def test_tiny_chances_are_not_lost():
     assert with_equal_keys(1.0) == 1
 
 
-@pytest.mark.parametrize("id", registry)
+VARIOUS = [id for id in registry if id.startswith(("digits", "mnist-proj", "emnist-proj", "cifar10-none"))]
+
+
+@pytest.mark.parametrize("id", VARIOUS)
 def test_counts_are_what_chance_gives(id):
     """Within 1e-6 of each tail: the different maps of the pool, by the exact moments of occupancy, and those shared."""
-    suite, pool, asked, maps = make(id), 2**15, 4096, math.factorial(10)
+    suite, pool, asked = make(id), 2**15, 4096
+    maps = math.factorial(suite.info.C)
     label_maps, shared, inputs, tasks = count_tasks(suite.meta_train, pool, suite.meta_test, asked)
-    missed, both_missed = ((1 - k / maps) ** pool for k in (1, 2))
-    mean = maps * (1 - missed)
-    variance = maps * missed + maps * (maps - 1) * both_missed - (maps * missed) ** 2
+    with localcontext(prec=400):  # 47! has 60 digits
+        missed, both_missed = ((1 - Decimal(k) / maps) ** pool for k in (1, 2))
+        mean = float(maps * (1 - missed))
+        variance = float(maps * missed + maps * (maps - 1) * both_missed - (maps * missed) ** 2)
+        missed = float(missed)
     assert label_maps.expected == pytest.approx(mean, rel=1e-9)
-    assert abs(label_maps.observed - mean) < norm.isf(1e-6) * math.sqrt(variance)
+    assert abs(label_maps.observed - mean) <= norm.isf(1e-6) * math.sqrt(variance) + 1e-6
     low, high = binom.interval(1 - 2e-6, asked, 1 - missed)
     assert low <= shared.observed <= high
-    assert shared.expected == pytest.approx(asked * (1 - missed), rel=1e-9)
+    assert shared.expected == pytest.approx(asked * (1 - missed), rel=1e-9, abs=1e-10)
     if suite.spec.input == "none":
         assert (inputs.observed, inputs.expected, tasks.observed) == (asked, asked, shared.observed)
     else:

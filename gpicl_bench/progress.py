@@ -24,8 +24,7 @@ def bar(title: str, total: int, show: bool, in_bytes: bool = False) -> Iterator[
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),
-        DownloadColumn() if in_bytes else MofNCompleteColumn(),
-        TimeElapsedColumn(),
+        *([DownloadColumn()] if in_bytes else [MofNCompleteColumn(), TimeElapsedColumn()]),
         TextColumn("left"),
         TimeRemainingColumn(),
     )

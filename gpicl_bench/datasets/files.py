@@ -133,7 +133,7 @@ def _fetch(file: File, name: str, target: Path) -> Path:
         retry_if_failed=RETRIES,
     )
     try:
-        with bar(f"downloading {name}, {file.name}", file.size, sys.stderr.isatty(), in_bytes=True) as advance:
+        with bar(f"{name}: {file.name}", file.size, sys.stderr.isatty(), in_bytes=True) as advance:
             return Path(store.fetch(file.name, downloader=_downloader(file, advance)))
     except requests.RequestException as error:
         raise DataUnavailable(

@@ -4,7 +4,7 @@ import argparse
 import sys
 
 from gpicl_bench.builtin import BENCHMARKS
-from gpicl_bench.commands.arguments import DEFAULT_SUITE, add_data, suite_ids
+from gpicl_bench.commands.arguments import DEFAULT_SUITE, add_data, add_num_examples, make_suite, suite_ids
 from gpicl_bench.commands.sharing import print_overlap
 from gpicl_bench.datasets import PARTS, dataset
 from gpicl_bench.disjointness import POOL, overlap
@@ -24,6 +24,7 @@ _LABELS = {"perm": "y = ρ(label), ρ a random permutation of the {C} classes fo
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("id", nargs="?", help=f"a suite or a benchmark; `list` prints them (default: {DEFAULT_SUITE})")
     add_data(parser)
+    add_num_examples(parser)
     parser.add_argument(
         "--overlap", action="store_true", help="count what meta-train and meta-test share: tasks, transforms, images"
     )
@@ -42,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
         print(f"{id}: the mean score over its suites, given only when all have been run")
         print(*[f"  {member}" for member in benchmark(id)], sep="\n")
         return 0
-    rows = _rows(spec(id))
+    rows = _rows(spec(id) if options.num_examples is None else make_suite(options, id).spec)
     indent = max(map(len, rows))
     for name, value in rows.items():
         print(f"{name:{indent}}  {value}")
@@ -83,5 +84,5 @@ def _show_overlap(id: str, options: argparse.Namespace) -> int:
         suites = ", ".join(benchmark(id))
         raise InvalidArgument("--overlap is about one suite", expected=f"one of {suites}", got=id)
     num_tasks = POOL if options.pool is None else options.pool
-    print_overlap(overlap(id, num_tasks, options.seed or 0, progress=sys.stderr.isatty()))
+    print_overlap(overlap(make_suite(options, id), num_tasks, options.seed or 0, progress=sys.stderr.isatty()))
     return 0

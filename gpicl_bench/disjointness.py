@@ -8,9 +8,9 @@ import numpy as np
 from jaxtyping import UInt8, UInt32, UInt64
 
 from gpicl_bench.datasets import constants
-from gpicl_bench.duplicates import Duplicates, duplicates
-from gpicl_bench.errors import check_integer
+from gpicl_bench.errors import InvalidArgument, check_integer
 from gpicl_bench.evaluation.results import RECORD_TASKS
+from gpicl_bench.nearness import Duplicates, duplicates
 from gpicl_bench.progress import bar
 from gpicl_bench.registration import make
 from gpicl_bench.streams import Key, threefry2x32
@@ -20,6 +20,7 @@ from gpicl_bench.tasks import TABLE
 POOL = 2**16
 _COMPARED = 64  # entries of A_int, pixels of q, classes of ρ that two tasks are compared by
 _TASKS_AT_ONCE = 2**14
+_MATCH = float(np.square(np.unique(TABLE, return_counts=True)[1] / 256).sum())  # that two entries of A_int are equal
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,8 @@ def overlap(
     (0, 0)
     """
     suite = make(suite) if isinstance(suite, str) else suite
+    if not isinstance(suite, Suite):
+        raise InvalidArgument("this is no suite", expected="a suite or its id", got=type(suite).__name__)
     num_tasks = check_integer("num_tasks", num_tasks, 1, 2**32 - 1)
     num_asked = check_integer("num_asked", num_asked, 1, 2**32 - 1)
     pool, asked = suite.meta_train.at_seed(seed), suite.meta_test
@@ -158,7 +161,7 @@ def label_chance(split: Split) -> float:
 def input_chance(split: Split) -> float:
     """The chance that two tasks of different keys have the same input transform, as far as it is compared."""
     if split.spec.input == "proj":
-        return 0.0  # below 1e-115 for 64 entries
+        return _MATCH ** min(split.info.D**2, _COMPARED)  # 1e-117 for 64 entries
     return 1.0 if split.spec.input == "none" else 1 / math.factorial(min(split.info.D, _COMPARED))
 
 

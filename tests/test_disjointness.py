@@ -28,7 +28,7 @@ from gpicl_bench.disjointness import (
     many_words,
     with_equal_keys,
 )
-from gpicl_bench.duplicates import duplicates, nearest, squared_distances
+from gpicl_bench.nearness import duplicates, nearest, squared_distances
 from gpicl_bench.streams import child_key, random_bytes, root_key, words
 from gpicl_bench.suite import Suite
 from gpicl_bench.tasks import label_map
@@ -298,8 +298,8 @@ def test_squared_distances_are_exact_at_the_extremes(dimension):
 
 
 def test_the_nearest_is_found_in_every_block(monkeypatch):
-    monkeypatch.setattr("gpicl_bench.duplicates._TEST_ROWS", 3)
-    monkeypatch.setattr("gpicl_bench.duplicates._TRAIN_ROWS", 4)
+    monkeypatch.setattr("gpicl_bench.nearness._TEST_ROWS", 3)
+    monkeypatch.setattr("gpicl_bench.nearness._TRAIN_ROWS", 4)
     test, train = noise("a", 11, 4).pixels % 4, noise("b", 23, 4).pixels % 4
     train[[9, 15, 22]] = train[2]  # ties: the first is named
     test[5] = train[2]

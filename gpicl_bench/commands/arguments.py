@@ -4,6 +4,7 @@ import argparse
 import ast
 from typing import Any
 
+from gpicl_bench.builtin import BENCHMARKS
 from gpicl_bench.datasets import register_file
 from gpicl_bench.errors import InvalidArgument
 from gpicl_bench.registration import make, parse_id, register
@@ -32,9 +33,13 @@ def suite_ids(options: argparse.Namespace, ids: list[str]) -> list[str]:
         return ids or [DEFAULT_SUITE]
     own = register_file(options.data).name
     ids = ids or [f"{own}-proj-perm-v0"]
-    for id in ids:
-        if parse_id(id)[0] == own:
-            register(id)
+    members = [id for id in ids if id not in BENCHMARKS and parse_id(id)[0] == own]
+    if not members:
+        raise InvalidArgument(
+            "--data is not used", expected=f"a suite of {own}, such as {own}-none-perm-v0", got=", ".join(ids)
+        )
+    for id in members:
+        register(id)
     return ids
 
 

@@ -9,7 +9,7 @@ from gpicl_bench.commands.sharing import print_overlap
 from gpicl_bench.datasets import PARTS, dataset
 from gpicl_bench.disjointness import POOL, overlap
 from gpicl_bench.errors import InvalidArgument
-from gpicl_bench.registration import SPLITS, SuiteSpec, benchmark, spec
+from gpicl_bench.registration import SPLITS, SuiteSpec, benchmark
 
 HELP = "show what a suite or a benchmark is"
 
@@ -33,17 +33,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    benchmarks = [options.id] if options.id in BENCHMARKS else []
-    (id,) = benchmarks or suite_ids(options, [options.id] if options.id else [])
+    (id,) = suite_ids(options, [options.id] if options.id else [])
     if options.overlap:
         return _show_overlap(id, options)
     if (options.pool, options.seed) != (None, None):
         raise InvalidArgument("--pool and --seed are about an overlap", hint="add --overlap")
-    if benchmarks:
+    if id in BENCHMARKS:
         print(f"{id}: the mean score over its suites, given only when all have been run")
         print(*[f"  {member}" for member in benchmark(id)], sep="\n")
         return 0
-    rows = _rows(spec(id) if options.num_examples is None else make_suite(options, id).spec)
+    rows = _rows(make_suite(options, id).spec)
     indent = max(map(len, rows))
     for name, value in rows.items():
         print(f"{name:{indent}}  {value}")

@@ -1,9 +1,11 @@
 """`data`: the images on this machine, listed, fetched, verified, cleared."""
 
 import argparse
+import os
 from pathlib import Path
 
 from gpicl_bench.datasets import DATASETS, PARTS, Dataset, cache, dataset, files, load_part, prepared
+from gpicl_bench.datasets.loading import forget
 from gpicl_bench.datasets.published import PUBLISHED
 from gpicl_bench.errors import CacheError, DataCorrupt, DataUnavailable, InvalidArgument
 
@@ -38,13 +40,17 @@ def run(options: argparse.Namespace) -> int:
 
 def _list(options: argparse.Namespace) -> int:
     print(f"cache: {cache.folder()}")
-    print(f"GPICL_BENCH_DATA: {files.folder() or 'not set'}")
+    print(f"GPICL_BENCH_DATA: {os.environ.get('GPICL_BENCH_DATA') or 'not set'}")
     print(f"TFDS_DATA_DIR: {prepared.folder()}")
     width = max(map(len, DATASETS))
     for known in DATASETS.values():
         for part in PARTS:
             pinned = "pinned" if part in known.sha256 else "provisional"
-            print(f"{known.name:{width}}  {part:5}  {known.size[part]:7,} images  {pinned:11}  {_state(known, part)}")
+            try:
+                state = _state(known, part)
+            except (OSError, DataUnavailable) as error:
+                state = f"UNREADABLE: {error.where if isinstance(error, DataUnavailable) else error.filename}"
+            print(f"{known.name:{width}}  {part:5}  {known.size[part]:7,} images  {pinned:11}  {state}")
     return 0
 
 
@@ -52,32 +58,34 @@ def _state(known: Dataset, part: str) -> str:
     """Whether a part is in the cache, and where it would be read from if not."""
     place = cache.place(known, part)
     if place.exists():
-        return f"in the cache, {_megabytes(place)}"
+        return f"in the cache, {_bytes(place)}"
     if known.base is not None:
         return f"a view of {known.base}"
     if known.tfds is None:
-        return "in the package"
+        return f"from {known.origin}"
     try:
         if files.present(known.name, part):
             return "published files"
-        return f"prepared: {prepared.find(known)}"
     except DataCorrupt as error:
         return f"DAMAGED: {error.where}"
-    except DataUnavailable:
-        missing = PUBLISHED[known.name].files(part)
-        return f"to download, {sum(file.size for file in missing) / 1e6:,.1f} MB"
+    if prepared.is_there(known):
+        return f"prepared: {prepared.find(known)}"
+    return f"to download, {sum(file.size for file in PUBLISHED[known.name].files(part)) / 1e6:,.1f} MB"
 
 
 def _fetch(options: argparse.Namespace) -> int:
+    forget()
     for known in map(dataset, options.name):
+        if known.in_memory:
+            raise InvalidArgument("there is nothing to fetch", expected="a dataset of the package", got=known.name)
         if options.prepare:
             prepared.prepare(known)
         for part in [options.part] if options.part else PARTS:
             loaded = load_part(known.name, part)
             place = cache.place(known, part)
             if not place.exists():
-                raise CacheError("the cache folder cannot be written", where=str(place.parent))
-            print(f"{known.name}, {part}: {len(loaded):,} images, {_megabytes(place)}, SHA-256 {loaded.sha256}")
+                raise CacheError("nothing was kept", where=str(place.parent), hint="see the message above")
+            print(f"{known.name}, {part}: {len(loaded):,} images, {_bytes(place)}, SHA-256 {loaded.sha256}")
     return 0
 
 
@@ -89,7 +97,7 @@ def _verify(options: argparse.Namespace) -> int:
             for what, look in (("cache", _cached), ("published files", _published)):
                 try:
                     found = look(known, part)
-                except DataCorrupt as error:
+                except (DataCorrupt, DataUnavailable, CacheError) as error:
                     damaged, found = damaged + 1, f"DAMAGED\n{error}"
                 if found:
                     print(f"{known.name}, {part}, {what}: {found}")
@@ -103,22 +111,24 @@ def _cached(known: Dataset, part: str) -> str:
 
 
 def _published(known: Dataset, part: str) -> str:
-    paths = None if known.base else files.present(known.name, part)
-    return ", ".join(map(str, paths or []))
+    return ", ".join(map(str, files.verify(known.name, part))) if known.name in PUBLISHED else ""
 
 
 def _clear(options: argparse.Namespace) -> int:
     if bool(options.name) == options.all:
         raise InvalidArgument("what is to be cleared?", expected="names of base datasets, or --all")
     for known in map(dataset, options.name or DATASETS):
+        home = cache.folder() / known.name
+        if not home.exists():
+            continue
         with cache.lock(known):
-            freed = _megabytes(cache.folder() / known.name)
-            for place in (*(cache.place(known, part) for part in PARTS), files.downloads(known.name)):
-                if place.exists():
-                    cache.remove(place)
-        print(f"{known.name}: {freed} removed")
+            for place in (*home.glob("train-*"), *home.glob("test-*"), *home.glob("downloads")):
+                size = _bytes(place)
+                cache.remove(place)
+                print(f"{place}: {size} removed")
+    forget()
     return 0
 
 
-def _megabytes(place: Path) -> str:
+def _bytes(place: Path) -> str:
     return f"{sum(path.stat().st_size for path in place.rglob('*') if path.is_file()) / 1e6:,.1f} MB"

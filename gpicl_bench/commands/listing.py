@@ -3,8 +3,8 @@
 import argparse
 
 from gpicl_bench.builtin import BENCHMARKS
-from gpicl_bench.datasets import dataset
-from gpicl_bench.registration import registry
+from gpicl_bench.datasets import DATASETS
+from gpicl_bench.registration import SuiteSpec, registry
 
 HELP = "list every suite and benchmark"
 
@@ -16,10 +16,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     width = max(map(len, registry))
     for id, spec in registry.items():
-        known = dataset(spec.dataset)
-        note = "" if spec.of_record else "  provisional"
-        print(f"{id:{width}}  T={spec.num_examples} D={known.dimension} C={known.num_classes}{note}")
+        print(f"{id:{width}}  T={spec.num_examples} {_about(spec)}")
     print()
     for id, suites in BENCHMARKS.items():
         print(f"{id:{width}}  benchmark: {', '.join(suites)}")
     return 0
+
+
+def _about(spec: SuiteSpec) -> str:
+    if spec.dataset not in DATASETS:
+        return "its base dataset is not registered"
+    known = DATASETS[spec.dataset]
+    return f"D={known.dimension} C={known.num_classes}" + ("" if spec.of_record else "  provisional")

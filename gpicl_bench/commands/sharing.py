@@ -3,7 +3,7 @@
 import math
 
 from gpicl_bench.disjointness import Count, Overlap
-from gpicl_bench.duplicates import NEAR, SHARES, Duplicates
+from gpicl_bench.nearness import NEAR, SHARES, Duplicates
 
 _WIDEST = 10**12  # a larger whole number is shown as a power of ten
 _ROW = "{:52} {:>10} {:>9} {:>12} {:>7}"

@@ -12,10 +12,11 @@ from gpicl_bench.datasets import formats
 from gpicl_bench.datasets.part import Part, canonical, moments
 from gpicl_bench.datasets.table import DATASETS, Dataset, add
 from gpicl_bench.datasets.views import VIEWS
-from gpicl_bench.errors import AlreadyRegistered, DataCorrupt, InvalidArgument
+from gpicl_bench.errors import AlreadyRegistered, DataCorrupt, GpiclBenchError, InvalidArgument
 
 REGISTERED: dict[str, dict[str, Part]] = {}  # the parts of users' own datasets, in memory
 MOST_CLASSES = 2**15 - 1  # a result keeps predictions as int16
+_LARGEST = 1e300  # so that float64 holds every difference
 _KEYS = ("x_train", "y_train", "x_test", "y_test")
 
 
@@ -28,7 +29,7 @@ def register_dataset(name: str, train: tuple[Any, Any], test: tuple[Any, Any], r
             `[n, height, width, channels]`; or flat features `[n, D]`: uint8 are taken as they are, others are quantised
             column by column to p = round(255·(v − a) / (b − a)), half to even, cut to 0 … 255, where a and b are the
             column's least and largest value in train (a constant column gives 0). Labels `[n]` are whole numbers
-            0 … C-1, each of them in train.
+            0 … C-1, each of them in train, C ≤ 32,767 (results keep predictions as int16).
         test: the same, of other examples.
         replacement: whether an episode draws its examples with replacement.
 
@@ -41,16 +42,16 @@ def register_dataset(name: str, train: tuple[Any, Any], test: tuple[Any, Any], r
     3
     """
     _check_name(name)
+    if not isinstance(replacement, bool):
+        raise InvalidArgument("replacement is neither true nor false", got=repr(replacement))
     (train_x, train_y), (test_x, test_y) = _pair("train", train), _pair("test", test)
     if train_x.shape[1:] != test_x.shape[1:]:
         raise InvalidArgument(
             "train and test have other shapes", expected=str(train_x.shape[1:]), got=str(test_x.shape[1:])
         )
     num_classes = _num_classes(train_y, test_y)
-    if train_x.ndim == 2 and {str(train_x.dtype), str(test_x.dtype)} != {"uint8"}:
-        train_x, test_x = quantised(train_x, train_x), quantised(test_x, train_x)
     if train_x.ndim == 2:
-        train_x, test_x = train_x[:, None, :, None], test_x[:, None, :, None]
+        train_x, test_x = _features(train_x, test_x)
     parts = {"train": canonical(train_x, train_y), "test": canonical(test_x, test_y)}
     center, std = moments(parts["train"].images)
     if std == 0:
@@ -67,7 +68,8 @@ def register_dataset(name: str, train: tuple[Any, Any], test: tuple[Any, Any], r
         source="arrays given to register_dataset",
         licence="unknown",
         citation="none",
-        replacement=bool(replacement),
+        replacement=replacement,
+        in_memory=True,
     )
     _add(row, parts)
     return row
@@ -79,21 +81,21 @@ def register_file(path: str | Path) -> Dataset:
     Raises:
         InvalidArgument: there is no such file, or its arrays are not as `register_dataset` takes them.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise InvalidArgument("there is no such file", expected="an .npz file", got=str(path))
     try:
+        path = Path(path)
         with formats.reading(str(path)):
-            content = formats.npz(path)
+            x_train, y_train, x_test, y_test = formats.npz(path, _KEYS)
+    except TypeError as error:
+        raise InvalidArgument("this is no path", expected="an .npz file", got=repr(path)) from error
     except DataCorrupt as error:
-        raise InvalidArgument(error.what, expected="an .npz file of numbers", got=error.got, where=str(path)) from error
-    if missing := [key for key in _KEYS if key not in content]:
-        raise InvalidArgument(
-            f"the file has no array {missing[0]}", expected=", ".join(_KEYS), got=", ".join(content), where=str(path)
-        )
+        expected = error.expected if error.got else "an .npz file of numbers"
+        raise InvalidArgument(error.what, expected=expected, got=error.got, where=str(path)) from error
     name = re.sub("[^a-z0-9_]+", "_", path.stem.lower()).strip("_")
-    x_train, y_train, x_test, y_test = (content[key] for key in _KEYS)
-    return register_dataset(name, (x_train, y_train), (x_test, y_test))
+    try:
+        return register_dataset(name, (x_train, y_train), (x_test, y_test))
+    except GpiclBenchError as error:
+        hint = error.hint or f"the dataset is called {name!r}, after the file: rename it if that is in the way"
+        raise type(error)(error.what, expected=error.expected, got=error.got, where=str(path), hint=hint) from error
 
 
 def quantised(values: np.ndarray, train: np.ndarray) -> UInt8[np.ndarray, "n D"]:
@@ -104,6 +106,20 @@ def quantised(values: np.ndarray, train: np.ndarray) -> UInt8[np.ndarray, "n D"]
     low, high = (extreme(train.astype(np.float64), axis=0) for extreme in (np.min, np.max))
     span: Float64[np.ndarray, " D"] = np.where(high > low, high - low, np.inf)
     return np.clip(np.rint(255 * ((values.astype(np.float64) - low) / span)), 0, 255).astype(np.uint8)
+
+
+def _features(train: np.ndarray, test: np.ndarray) -> tuple[UInt8[np.ndarray, "n 1 D 1"], UInt8[np.ndarray, "m 1 D 1"]]:
+    """Flat features as images of one row."""
+    as_they_are = [part.dtype == np.uint8 for part in (train, test)]
+    if any(as_they_are) != all(as_they_are):
+        raise InvalidArgument(
+            "only one part is uint8, which is taken as it is",
+            expected="both parts, or none: others are quantised by the range of train",
+            got=f"{train.dtype} and {test.dtype}",
+        )
+    if not all(as_they_are):
+        train, test = quantised(train, train), quantised(test, train)
+    return train[:, None, :, None], test[:, None, :, None]
 
 
 def _check_name(name: str) -> None:
@@ -143,14 +159,21 @@ def _numbers(what: str, given: Any) -> np.ndarray:
     """An array of finite numbers."""
     try:
         array = np.asarray(given)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:
         raise InvalidArgument(f"{what} are no array", expected="equally long rows", got=str(error)) from error
+    if np.ma.is_masked(given):
+        raise InvalidArgument(f"{what} are masked", expected="numbers only", hint="leave these examples out")
     if array.dtype.kind not in "iufb":
         raise InvalidArgument(f"{what} are no numbers", expected="integers or floats", got=str(array.dtype))
-    bad = ~np.isfinite(array)
-    if bad.any():
-        where = tuple(int(i) for i in np.argwhere(bad)[0])
-        raise InvalidArgument(f"{what} are not finite", got=array[where], where=f"index {list(where)}")
+    good = np.abs(array) <= _LARGEST if array.dtype.kind == "f" else np.isfinite(array)
+    if not good.all():
+        where = tuple(int(i) for i in np.argwhere(~good)[0])
+        raise InvalidArgument(
+            f"{what} are not finite",
+            expected=f"up to {_LARGEST} in size",
+            got=array[where],
+            where=f"index {list(where)}",
+        )
     return array
 
 
@@ -180,10 +203,10 @@ def _num_classes(train: Integer[np.ndarray, " n"], test: Integer[np.ndarray, " m
     """C; every class is in train."""
     classes = np.unique(train)
     num_classes = len(classes)
-    if not 2 <= num_classes <= MOST_CLASSES:
-        raise InvalidArgument(
-            "there is nothing to tell apart", expected=f"2 to {MOST_CLASSES} classes", got=num_classes
-        )
+    if num_classes < 2:
+        raise InvalidArgument("there is nothing to tell apart", expected="two classes or more", got=num_classes)
+    if num_classes > MOST_CLASSES:
+        raise InvalidArgument("there are too many classes", expected=f"up to {MOST_CLASSES}", got=num_classes)
     if classes[-1] != num_classes - 1:
         gap = next(c for c, there in enumerate(classes.tolist()) if c != there)
         raise InvalidArgument(
@@ -200,6 +223,8 @@ def _num_classes(train: Integer[np.ndarray, " n"], test: Integer[np.ndarray, " m
 def _add(row: Dataset, parts: Mapping[str, Part]) -> None:
     old = DATASETS.get(row.name)
     if old not in (None, row):
-        raise AlreadyRegistered("this name is taken by another dataset", expected="a new name", got=row.name)
+        raise AlreadyRegistered(
+            "this name is taken by another dataset", expected="a new name", got=row.name, hint="name it differently"
+        )
     add(row)
     REGISTERED[row.name] = dict(parts)

@@ -8,6 +8,7 @@ nothing depends on it, for not every file system has locks.
 
 import logging
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -16,11 +17,13 @@ from pathlib import Path
 
 import numpy as np
 
+from gpicl_bench.datasets.formats import DAMAGE
 from gpicl_bench.datasets.part import Part
 from gpicl_bench.datasets.table import Dataset
 from gpicl_bench.errors import CacheError, DataCorrupt
 
 _PATIENCE = 2.0  # seconds of waiting before the user is told
+_UNFINISHED = (".train-*", ".test-*", ".downloads-*", "downloads/tmp*")  # what a killed process leaves
 
 
 def folder() -> Path:
@@ -49,6 +52,7 @@ def read(known: Dataset, part: str) -> Part | None:
 
     Raises:
         DataCorrupt: the files are damaged or altered.
+        CacheError: the files cannot be read now, which says nothing about what is in them.
     """
     where = place(known, part)
     try:
@@ -58,7 +62,18 @@ def read(known: Dataset, part: str) -> Part | None:
         check(known, part, kept)
         expected = known.sha256.get(part) or (where / "sha256").read_text()
         found = kept.sha256
-    except (OSError, ValueError, EOFError, TypeError, DataCorrupt) as error:
+    except DataCorrupt as error:
+        raise _damaged(where, error.expected, f"{error.what}: {error.got}") from error
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+        raise _damaged(where, "images.npy and labels.npy", f"{error.strerror}: {error.filename}") from error
+    except OSError as error:
+        raise CacheError(
+            "a cached dataset cannot be read",
+            got=f"{type(error).__name__}: {error.strerror or error}",
+            where=str(where),
+            hint="make the folder readable, or set GPICL_BENCH_CACHE to another one",
+        ) from error
+    except DAMAGE as error:
         raise _damaged(where, "the files as they were written", f"{type(error).__name__}: {error}") from error
     if found != expected:
         raise _damaged(where, f"SHA-256 {expected}", found)
@@ -95,13 +110,7 @@ def write(known: Dataset, name: str, part: Part) -> None:
         scratch.chmod(0o755)
         _rename(scratch, where)
     except OSError as error:
-        raise CacheError(
-            "the cache folder cannot be written",
-            expected="a folder to write to, with room for the images",
-            got=f"{type(error).__name__}: {error.strerror}",
-            where=str(where.parent),
-            hint="set GPICL_BENCH_CACHE to another folder",
-        ) from error
+        raise _unwritable(where.parent, error) from error
     finally:
         if scratch is not None:
             shutil.rmtree(scratch, ignore_errors=True)
@@ -113,12 +122,12 @@ def remove(where: Path) -> None:
     Raises:
         CacheError: the folder cannot be written.
     """
+    gone = where.with_name(f".{where.name}-{secrets.token_hex(4)}")
     try:
-        gone = Path(tempfile.mkdtemp(prefix=f".{where.name}-", dir=where.parent))
-        where.rename(gone / where.name)
+        where.rename(gone)
         shutil.rmtree(gone)
     except OSError as error:
-        raise CacheError("the cache folder cannot be written", got=error.strerror, where=str(where.parent)) from error
+        raise _unwritable(where.parent, error) from error
 
 
 @contextmanager
@@ -143,8 +152,9 @@ def lock(known: Dataset) -> Iterator[None]:
         yield
         return
     try:
-        for left in where.glob(".*-*"):
-            shutil.rmtree(left, ignore_errors=True)
+        for pattern in _UNFINISHED:
+            for left in where.glob(pattern):
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
         yield
     finally:
         guard.release()
@@ -168,7 +178,17 @@ def _open(path: Path) -> np.ndarray:
     return array
 
 
-def _damaged(where: Path, expected: str, got: str) -> DataCorrupt:
+def _unwritable(where: Path, error: OSError) -> CacheError:
+    return CacheError(
+        "the cache folder cannot be written",
+        expected="a folder to write to, with room for the images",
+        got=f"{type(error).__name__}: {error.strerror or error}",
+        where=str(where),
+        hint="set GPICL_BENCH_CACHE to another folder",
+    )
+
+
+def _damaged(where: Path, expected: str | None, got: str) -> DataCorrupt:
     return DataCorrupt(
         "a cached dataset is damaged",
         expected=expected,

@@ -6,6 +6,7 @@ Archives are read in memory: nothing is ever extracted to disk.
 import gzip
 import io
 import tarfile
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +20,11 @@ from gpicl_bench.errors import DataCorrupt
 
 Arrays = tuple[Integer[np.ndarray, "n height width channels"], Integer[np.ndarray, " n"]]
 Reader = Callable[[Sequence[Path], str], Arrays]
+
+DAMAGE = (  # what libraries make of damaged bytes
+    *(OSError, EOFError, ValueError, LookupError, TypeError, ArithmeticError, RuntimeError, MemoryError, SyntaxError),
+    *(tokenize.TokenError, zlib.error, tarfile.TarError, zipfile.BadZipFile),
+)
 
 
 def idx(paths: Sequence[Path], part: str) -> Arrays:
@@ -65,16 +71,25 @@ def svhn(paths: Sequence[Path], part: str) -> Arrays:
 
 def cmaterdb(paths: Sequence[Path], part: str) -> Arrays:
     """CMATERdb's npz: images [n, 32, 32, 3] and labels [n]."""
-    arrays = npz(paths[0])
-    return whole(arrays["images"]), whole(arrays["labels"])
+    images, labels = npz(paths[0], ("images", "labels"))
+    return whole(images), whole(labels)
 
 
-def npz(path: Path) -> dict[str, np.ndarray]:
-    """Every array of an npz file; nothing pickled is read."""
+def npz(path: Path, names: Sequence[str]) -> list[np.ndarray]:
+    """The arrays of these names in an npz file; nothing else is read, and nothing pickled."""
     with zipfile.ZipFile(path) as archive:
-        check_members(archive.namelist(), path)
+        members = [name.removesuffix(".npy") for name in archive.namelist()]
+        check_members(members, path)
+    for name in names:
+        if members.count(name) != 1:
+            raise DataCorrupt(
+                f"the file has {members.count(name)} arrays {name}",
+                expected=f"one each of {', '.join(names)}",
+                got=", ".join(members),
+                where=str(path),
+            )
     with np.load(path, allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in arrays.files}
+        return [arrays[name] for name in names]
 
 
 def whole(values: np.ndarray) -> Integer[np.ndarray, "..."]:
@@ -100,12 +115,11 @@ def check_members(names: "Sequence[str] | dict[str, tarfile.TarInfo]", path: Pat
 @contextmanager
 def reading(where: str) -> Iterator[None]:
     """Around a reader: whatever a library makes of damaged bytes becomes the package's error."""
-    damage = (OSError, EOFError, ValueError, KeyError, IndexError, TypeError, NotImplementedError)
     try:
         yield
     except DataCorrupt as error:
         raise DataCorrupt(error.what, expected=error.expected, got=error.got, where=error.where or where) from error
-    except (*damage, zlib.error, tarfile.TarError, zipfile.BadZipFile) as error:
+    except DAMAGE as error:
         got = f"{type(error).__name__}: {error}"
         raise DataCorrupt("a file cannot be read", expected="its published format", got=got, where=where) from error
 

@@ -1,14 +1,13 @@
 """From a dataset's name to its images: the cache, else the sources in turn, checked against the pinned hash."""
 
-from functools import cache
+import functools
 
-from gpicl_bench.datasets import arrays, bundled, files, prepared
-from gpicl_bench.datasets import cache as kept
+from gpicl_bench.datasets import arrays, bundled, cache, files, prepared
 from gpicl_bench.datasets.part import Part, canonical, moments
 from gpicl_bench.datasets.published import PUBLISHED
-from gpicl_bench.datasets.table import Dataset, dataset
+from gpicl_bench.datasets.table import PARTS, Dataset, dataset
 from gpicl_bench.datasets.views import view
-from gpicl_bench.errors import CacheError, DataCorrupt, DataUnavailable
+from gpicl_bench.errors import CacheError, DataCorrupt, DataUnavailable, InvalidArgument
 
 
 def load_part(name: str, part: str) -> Part:
@@ -20,10 +19,13 @@ def load_part(name: str, part: str) -> Part:
     Raises:
         DataUnavailable: the data is not on this machine, and cannot be had.
         DataCorrupt: what is there is not what the protocol pins.
+        InvalidArgument, SuiteNotFound: there is no such part, no such dataset.
     """
+    if part not in PARTS:
+        raise InvalidArgument("a dataset has no such part", expected=" or ".join(PARTS), got=repr(part))
     if name in arrays.REGISTERED:
         return arrays.REGISTERED[name][part]
-    return _load(dataset(name), part, str(kept.folder()))
+    return _load(dataset(name), part, str(cache.folder()))
 
 
 def constants(name: str) -> tuple[int, float]:
@@ -31,30 +33,39 @@ def constants(name: str) -> tuple[int, float]:
     known = dataset(name)
     if known.center is not None and known.std is not None:
         return known.center, known.std
-    return _measured(known, str(kept.folder()))
+    return _measured(known, str(cache.folder()))
 
 
-@cache
+@functools.cache
 def _measured(known: Dataset, folder: str) -> tuple[int, float]:
     return moments(load_part(known.name, "train").images)
 
 
-@cache
+@functools.cache
 def _load(known: Dataset, part: str, folder: str) -> Part:
     """Once a process and a cache folder: later calls share the memory-mapped arrays."""
     try:
-        found = kept.read(known, part)
+        found = cache.read(known, part)
     except DataCorrupt:
         found = None  # looked at again under the lock: another process may be rebuilding it
+    except CacheError as error:
+        cache.warn(f"{error.what} ({error.got}): {error.where}")
+        return _checked(known, part, _read(known, part))
     return _fill(known, part) if found is None else found
+
+
+def forget() -> None:
+    """Let later calls look at the cache folder again."""
+    _load.cache_clear()
+    _measured.cache_clear()
 
 
 def _fill(known: Dataset, part: str) -> Part:
     """From the source into the cache, in place of what is damaged there."""
-    with kept.lock(known):
+    with cache.lock(known):
         damage = None
         try:
-            found = kept.read(known, part)
+            found = cache.read(known, part)
         except DataCorrupt as error:
             found, damage = None, error
         if found is not None:
@@ -73,18 +84,18 @@ def _keep(known: Dataset, part: str, fresh: Part, damage: DataCorrupt | None) ->
     """The part as the cache has it; where the cache cannot be written the part as it is, in memory."""
     try:
         if damage is not None:
-            kept.warn(f"{damage.where} is damaged ({damage.got}): it is rebuilt from its source")
-            kept.remove(kept.place(known, part))
-        kept.write(known, part, fresh)
-        return kept.read(known, part) or fresh
+            cache.warn(f"{damage.where} is damaged ({damage.got}): it is rebuilt from its source")
+            cache.remove(cache.place(known, part))
+        cache.write(known, part, fresh)
+        return cache.read(known, part) or fresh
     except (CacheError, DataCorrupt) as error:
-        kept.warn(f"{known.name} stays in memory, it cannot be kept for the next process: {error}")
+        cache.warn(f"{known.name} stays in memory: {error.what} ({error.got}): {error.where}. {error.hint}")
         return fresh
 
 
 def _checked(known: Dataset, name: str, part: Part) -> Part:
     """The part, after a check against what is pinned."""
-    kept.check(known, name, part)
+    cache.check(known, name, part)
     pinned = known.sha256.get(name)
     if pinned not in (None, part.sha256):
         raise DataCorrupt(

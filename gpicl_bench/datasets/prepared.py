@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from gpicl_bench.datasets.cache import user_path
 from gpicl_bench.datasets.part import Part, canonical
 from gpicl_bench.datasets.published import PUBLISHED
 from gpicl_bench.datasets.table import Dataset
-from gpicl_bench.errors import DataCorrupt, DataUnavailable
+from gpicl_bench.errors import DataCorrupt, DataUnavailable, InvalidArgument
 
 _CHUNK = 1000
 _PATIENCE = 5.0  # seconds
@@ -67,8 +68,8 @@ def read(known: Dataset, part: str) -> Part:
     return canonical(images, labels)
 
 
-def _chunk(source: "object", start: int, end: int) -> list[dict[str, np.ndarray]]:
-    examples: list[dict[str, np.ndarray]] = source.__getitems__(list(range(start, min(start + _CHUNK, end))))  # type: ignore[attr-defined]
+def _chunk(source: Any, start: int, end: int) -> list[dict[str, np.ndarray]]:
+    examples: list[dict[str, np.ndarray]] = source.__getitems__(list(range(start, min(start + _CHUNK, end))))
     return examples
 
 
@@ -79,8 +80,7 @@ def find(known: Dataset) -> Path:
         DataUnavailable: there is none.
     """
     name = str(known.tfds)
-    places = [p.parent for p in (folder() / name).glob("*/dataset_info.json")]
-    versions = [p for p in places if re.fullmatch(r"[0-9]+\.[0-9]+\.[0-9]+", p.name)]
+    versions = _versions(known)
     if not versions:
         raise DataUnavailable(
             f"{name} is not prepared",
@@ -91,12 +91,25 @@ def find(known: Dataset) -> Path:
     return max(versions, key=lambda path: tuple(map(int, path.name.split("."))))
 
 
+def is_there(known: Dataset) -> bool:
+    """Whether a dataset is prepared."""
+    return bool(_versions(known))
+
+
+def _versions(known: Dataset) -> list[Path]:
+    places = [path.parent for path in (folder() / str(known.tfds)).glob("*/dataset_info.json")]
+    return [place for place in places if re.fullmatch(r"[0-9]+\.[0-9]+\.[0-9]+", place.name)]
+
+
 def prepare(known: Dataset) -> None:
     """Let TensorFlow Datasets download and prepare a dataset, where TensorFlow is installed.
 
     Raises:
-        DataUnavailable: TensorFlow is not there, or the network is not: then TFDS would try for minutes.
+        InvalidArgument: TensorFlow Datasets does not have it.
+        DataUnavailable: TensorFlow is not there, or the network is not (then TFDS would try for minutes), or it fails.
     """
+    if known.tfds is None:
+        raise InvalidArgument("TensorFlow Datasets does not have this", expected="a published dataset", got=known.name)
     if importlib.util.find_spec("tensorflow") is None:
         raise DataUnavailable(
             "only TensorFlow prepares datasets",
@@ -107,13 +120,17 @@ def prepare(known: Dataset) -> None:
     import requests
     import tensorflow_datasets as tfds
 
-    url = PUBLISHED[known.name].test[0].url
+    url = PUBLISHED[known.base or known.name].test[0].url
     try:
         requests.head(url, timeout=_PATIENCE)
         tfds.builder(known.tfds, file_format="array_record", data_dir=folder()).download_and_prepare()
-    except requests.RequestException as error:
+    except Exception as error:  # whatever TFDS, TensorFlow or the network make of it
         raise DataUnavailable(
-            f"{known.name} cannot be downloaded", expected="a network", got=type(error).__name__, where=url
+            f"{known.tfds} cannot be prepared",
+            expected="a network, and room on the disk",
+            got=f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}",
+            where=url,
+            hint=f"python -m gpicl_bench data fetch {known.name}",
         ) from error
 
 

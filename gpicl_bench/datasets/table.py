@@ -17,7 +17,7 @@ class Dataset:
 
     Attributes:
         name: as in suite ids.
-        title, source, licence, citation: for people.
+        title, source, licence, citation: for people; the licence as its publishers state it.
         shape: height, width, channels.
         num_classes: C.
         size: images by part.
@@ -27,7 +27,7 @@ class Dataset:
         tfds: its name in TensorFlow Datasets; None for a bundled one.
         replacement: whether an episode draws its images with replacement.
         base: for a view, the base dataset that it shows; None for a base dataset itself.
-        licence: as its publishers state it.
+        in_memory: whether it is made of a user's own arrays.
     """
 
     name: str
@@ -44,6 +44,7 @@ class Dataset:
     tfds: str | None = None
     replacement: bool = False
     base: str | None = None
+    in_memory: bool = False
 
     @property
     def dimension(self) -> int:
@@ -59,6 +60,8 @@ class Dataset:
     @property
     def origin(self) -> str:
         """Where the package reads it from."""
+        if self.in_memory:
+            return "arrays of one's own, in memory"
         return "the published files, or TensorFlow Datasets" if self.tfds else "the package"
 
 
@@ -293,6 +296,8 @@ def dataset(name: str) -> Dataset:
             "no base dataset has this name",
             expected=", ".join(DATASETS),
             got=repr(name),
-            hint=f"did you mean {near[0]}?" if near else "gpicl_bench.register_dataset adds one of your own",
+            hint=f"did you mean {near[0]}?"
+            if near
+            else "one of your own? gpicl_bench.register_dataset adds it, in each process",
         )
     return DATASETS[name]

@@ -12,8 +12,9 @@ from gpicl_bench.commands.table import print_mean, print_result
 from gpicl_bench.errors import InvalidArgument, LearnerError, ResultError
 from gpicl_bench.evaluation import Result, evaluate, load_result
 from gpicl_bench.evaluation.journal import num_kept
-from gpicl_bench.evaluation.planning import about_result, differing, plan
+from gpicl_bench.evaluation.planning import Plan, about_result, differing, plan
 from gpicl_bench.evaluation.results import QUICK_TASKS, RECORD_TASKS
+from gpicl_bench.evaluation.workers import check_workers
 from gpicl_bench.learners import LoadedLearner, load_learner
 from gpicl_bench.registration import make
 from gpicl_bench.suite import Suite
@@ -57,8 +58,10 @@ def run(options: argparse.Namespace) -> int:
     results: list[Result] = []
     for suite, path in zip(suites, paths, strict=True):
         loaded = load_learner(options.file, suite.info, args)
+        planned = plan(loaded, suite, **_question(options))
+        check_workers(options.workers, planned)
         try:
-            result = _finished(loaded, suite, path, options) or _evaluated(loaded, suite, path, options)
+            result = _finished(planned, path, options.resume) or _evaluated(loaded, suite, path, options)
         except KeyboardInterrupt:
             print(f"interrupted; {_told(path)}" if path is not None else "interrupted", file=sys.stderr)
             return 130
@@ -88,16 +91,16 @@ def _evaluated(loaded: LoadedLearner, suite: Suite, path: Path | None, options: 
     )
     if path is not None:
         result.save(path)
-        _journal(path).unlink()
+        _journal(path).unlink(missing_ok=True)
     return result
 
 
-def _finished(loaded: LoadedLearner, suite: Suite, path: Path | None, options: argparse.Namespace) -> Result | None:
+def _finished(planned: Plan, path: Path | None, resume: bool) -> Result | None:
     """With --resume, the result of this very evaluation that has been written already; None if there is none."""
-    if path is None or not options.resume or not path.exists() or num_kept(_journal(path)):
+    if path is None or not resume or not path.exists() or num_kept(_journal(path)):
         return None
     result = load_result(path)
-    differs = differing(about_result(result), plan(loaded, suite, **_question(options)).about)
+    differs = differing(about_result(result), planned.about)
     if differs:
         raise ResultError(
             "this result is of another evaluation",

@@ -5,8 +5,8 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def bar(title: str, total: int, show: bool, in_bytes: bool = False) -> Iterator[Callable[[int], None]]:
-    """Yields a function that advances the bar, by steps or by bytes; it does nothing unless `show`."""
+def bar(title: str, total: int, show: bool, done: int = 0, in_bytes: bool = False) -> Iterator[Callable[[int], None]]:
+    """Yields a function that advances the bar from `done` on, by steps or bytes; it does nothing unless `show`."""
     if not show:
         yield lambda _: None
         return
@@ -29,5 +29,5 @@ def bar(title: str, total: int, show: bool, in_bytes: bool = False) -> Iterator[
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(title, total=total)
+        task = progress.add_task(title, total=total, completed=done)
         yield lambda steps: progress.advance(task, steps)

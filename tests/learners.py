@@ -83,3 +83,23 @@ def mean(context_x, context_y, query_x):
     for label in np.unique(context_y):
         scores[0, label] = -np.square(query_x[0] - context_x[context_y == label].mean(axis=0)).sum()
     return scores
+
+
+def guess(context_x, context_y, query_x, key):
+    """A stochastic learner."""
+    return np.random.default_rng(key).normal(size=(1, 10))
+
+
+guess.card = {"stochastic": True}
+
+
+class Guess:
+    """A stochastic step learner: what it draws is kept in its state."""
+
+    card = {"stochastic": True}
+
+    def init(self, key):
+        return np.random.default_rng(key).normal(size=10)
+
+    def step(self, state, x, y_prev):
+        return state + y_prev, np.roll(state, y_prev) * x[0]

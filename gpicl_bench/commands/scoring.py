@@ -4,15 +4,27 @@ import argparse
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from gpicl_bench.builtin import BENCHMARKS
-from gpicl_bench.commands.arguments import DEFAULT_SUITE, add_learner, learner_arguments
+from gpicl_bench.commands.arguments import (
+    DEFAULT_SUITE,
+    add_data,
+    add_learner,
+    add_num_examples,
+    learner_arguments,
+    make_suite,
+    suite_ids,
+)
 from gpicl_bench.commands.table import print_mean, print_result
-from gpicl_bench.errors import InvalidArgument
-from gpicl_bench.evaluation import Result, evaluate
+from gpicl_bench.errors import InvalidArgument, LearnerError, ResultError
+from gpicl_bench.evaluation import Result, evaluate, load_result
+from gpicl_bench.evaluation.journal import num_kept
+from gpicl_bench.evaluation.planning import Plan, about_result, differing, plan
 from gpicl_bench.evaluation.results import QUICK_TASKS, RECORD_TASKS
-from gpicl_bench.learners import load_learner
-from gpicl_bench.registration import make
+from gpicl_bench.evaluation.workers import check_workers
+from gpicl_bench.learners import LoadedLearner, load_learner
+from gpicl_bench.suite import Suite
 
 HELP = "score a learner file on unseen tasks"
 
@@ -22,6 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--suite", action="append", metavar="ID", help=f"a suite or a benchmark; repeatable (default: {DEFAULT_SUITE})"
     )
+    add_data(parser)
+    add_num_examples(parser)
     size = parser.add_mutually_exclusive_group()
     size.add_argument(
         "--num-tasks", type=int, default=QUICK_TASKS, metavar="N", help=f"tasks to ask (default: {QUICK_TASKS})"
@@ -34,35 +48,113 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--audit", choices=["full", "quick", "off"], help="(default: quick for sequence learners, else off)"
     )
     parser.add_argument("--output", metavar="FILE", help="write the result as JSON; with several suites, a folder")
+    parser.add_argument(
+        "--workers", type=int, default=1, metavar="N", help="processes that answer (default: 1); the result is the same"
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help="go on where a run to this --output was interrupted, or start"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
-    ids = [id for chosen in options.suite or [DEFAULT_SUITE] for id in BENCHMARKS.get(chosen, (chosen,))]
+    chosen = suite_ids(options, options.suite or [])
+    ids = [id for name in chosen for id in BENCHMARKS.get(name, (name,))]
     if len(set(ids)) < len(ids):
         raise InvalidArgument("a suite is named twice", got=", ".join(sorted({id for id in ids if ids.count(id) > 1})))
-    suites = [make(id) for id in ids]
+    suites = [make_suite(options, id) for id in ids]
     paths = _outputs(options.output, ids)
+    _check_journals([path for path in paths if path is not None], options.resume)
     args = learner_arguments(options)
     results: list[Result] = []
     for suite, path in zip(suites, paths, strict=True):
-        result = evaluate(
-            load_learner(options.file, suite.info, args),
-            suite,
-            num_tasks=RECORD_TASKS if options.record else options.num_tasks,
-            positions=options.positions,
-            learner_seed=options.learner_seed,
-            audit=options.audit,
-            progress=sys.stderr.isatty(),
-        )
-        if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            result.save(path)
+        loaded = load_learner(options.file, suite.info, args)
+        planned = plan(loaded, suite, **_question(options))
+        check_workers(options.workers, planned)
+        try:
+            result = _finished(planned, path, options.resume) or _evaluated(loaded, suite, path, options)
+        except KeyboardInterrupt:
+            print(f"interrupted; {_told(path)}" if path is not None else "interrupted", file=sys.stderr)
+            return 130
+        except LearnerError:
+            if path is not None and num_kept(_journal(path)):
+                print(_told(path), file=sys.stderr)
+            raise
         print_result(result, path)
         results.append(result)
     for id, members in BENCHMARKS.items():
-        if id in (options.suite or []):
+        if id in chosen:
             print_mean(id, [result for result in results if result.setting.suite in members])
     return 0
+
+
+def _evaluated(loaded: LoadedLearner, suite: Suite, path: Path | None, options: argparse.Namespace) -> Result:
+    """The result, asked for and written; the journal lies beside it until then."""
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    result = evaluate(
+        loaded,
+        suite,
+        **_question(options),
+        workers=options.workers,
+        checkpoint=None if path is None else _journal(path),
+        progress=sys.stderr.isatty(),
+    )
+    if path is not None:
+        result.save(path)
+        _journal(path).unlink(missing_ok=True)
+    return result
+
+
+def _finished(planned: Plan, path: Path | None, resume: bool) -> Result | None:
+    """With --resume, the result of this very evaluation that has been written already; None if there is none."""
+    if path is None or not resume or not path.exists() or num_kept(_journal(path)):
+        return None
+    result = load_result(path)
+    differs = differing(about_result(result), planned.about)
+    if differs:
+        raise ResultError(
+            "this result is of another evaluation",
+            where=str(path),
+            hint="the same learner and options as at first; another --output; or delete it to begin anew",
+            **differs,
+        )
+    return result
+
+
+def _question(options: argparse.Namespace) -> dict[str, Any]:
+    return {
+        "num_tasks": RECORD_TASKS if options.record else options.num_tasks,
+        "positions": options.positions,
+        "learner_seed": options.learner_seed,
+        "audit": options.audit,
+    }
+
+
+def _journal(path: Path) -> Path:
+    """Where the finished blocks of tasks are kept while a result is not."""
+    return path.with_name(f"{path.name}.partial")
+
+
+def _check_journals(paths: list[Path], resume: bool) -> None:
+    """No work of an earlier run is thrown away, and none is gone on with, unless it was asked for."""
+    if resume and not paths:
+        raise InvalidArgument("--resume needs --output", expected="the --output of the run that was interrupted")
+    begun = [_journal(path) for path in paths if num_kept(_journal(path))]
+    if begun and not resume:
+        raise ResultError(
+            "an earlier run to this --output is not finished",
+            got=f"{num_kept(begun[0]):,} tasks are kept",
+            where=str(begun[0]),
+            hint="--resume goes on with it; or delete this file to begin anew",
+        )
+
+
+def _told(path: Path) -> str:
+    """What an interrupted run leaves."""
+    count = num_kept(_journal(path))
+    if not count:
+        return "no task was finished"
+    return f"{count:,} tasks are kept in {_journal(path)}: the same command with --resume goes on"
 
 
 def _positions(text: str) -> list[int]:

@@ -17,9 +17,18 @@ def provenance() -> Provenance:
     return Provenance(
         versions={"python": platform.python_version(), **versions},
         platform=platform.platform(),
-        device=_device(),
+        device=device(),
         commit=_commit(),
     )
+
+
+def device() -> str:
+    """JAX's default device, where the learner or the caller has imported JAX; else the CPU."""
+    if "jax" not in sys.modules:
+        return "cpu"
+    import jax
+
+    return str(jax.devices()[0].device_kind)
 
 
 def _version(package: str) -> str | None:
@@ -27,15 +36,6 @@ def _version(package: str) -> str | None:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
-
-
-def _device() -> str:
-    """JAX's default device, where the learner or the caller has imported JAX; else the CPU."""
-    if "jax" not in sys.modules:
-        return "cpu"
-    import jax
-
-    return str(jax.devices()[0].device_kind)
 
 
 def _commit() -> str | None:

@@ -1,12 +1,10 @@
 """Results as JSON files: readable fields, packed arrays, and a digest over everything but the times.
 
-Arrays are little-endian bytes in row-major order, compressed with zlib, in base64. The digest is the
-SHA-256 of the canonical JSON (keys sorted, no spaces) of the file without `digest` and `times`, each
-array replaced by the SHA-256 of its bytes: so two equal runs have equal digests on any machine whose
-provenance is equal.
+Arrays are packed (`packing`). The digest is the SHA-256 of the canonical JSON (keys sorted, no spaces) of
+the file without `digest` and `times`, each array replaced by the SHA-256 of its bytes: so two equal runs
+have equal digests on any machine whose provenance is equal.
 """
 
-import base64
 import errno
 import hashlib
 import json
@@ -14,7 +12,6 @@ import math
 import os
 import re
 import secrets
-import zlib
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -24,13 +21,13 @@ import numpy as np
 
 from gpicl_bench.auditing.report import Audit
 from gpicl_bench.errors import InvalidArgument, MalformedId, ResultError
+from gpicl_bench.evaluation.packing import pack, raw, unpack
 from gpicl_bench.evaluation.results import LearnerRecord, Provenance, Result, Setting, Times
 from gpicl_bench.registration import SuiteSpec
 from gpicl_bench.suite import PROTOCOL, Split
 
 FORMAT = "gpicl-bench-result/1"
 _ROUNDING = 1e-5
-_LAYOUTS = {"prediction": "<i2", "outcome": "|b1", "log_loss": "<f4"}
 _PARTS: dict[str, Any] = {
     "setting": Setting,
     "learner": LearnerRecord,
@@ -56,7 +53,7 @@ def summary(result: Result) -> dict[str, Any]:
 
 def digest(result: Result) -> str:
     """The digest of a result, hex."""
-    return _digest(_fields(result), {name: _raw(result, name) for name in _LAYOUTS})
+    return _digest(_fields(result), raw(result))
 
 
 def save_result(result: Result, path: Path) -> None:
@@ -65,8 +62,7 @@ def save_result(result: Result, path: Path) -> None:
     Raises:
         ResultError: the file cannot be written.
     """
-    packed = {name: _pack(_raw(result, name)) for name in _LAYOUTS}
-    content = {**_fields(result), "arrays": packed, "digest": digest(result), "times": asdict(result.times)}
+    content = {**_fields(result), "arrays": pack(result), "digest": digest(result), "times": asdict(result.times)}
     write_text(path, json.dumps(content, indent=1, sort_keys=True) + "\n")
 
 
@@ -124,11 +120,9 @@ def _read(content: Any) -> Result:
         _validated(kind, content[name], name) for name, kind in _PARTS.items()
     )
     _check_setting(setting)
-    prediction, outcome, log_loss = _unpacked(content["arrays"], (setting.num_tasks, len(setting.positions)))
-    if prediction is None or outcome is None:
-        raise ResultError("the predictions are missing")
-    result = Result(setting, learner, provenance, times, audit, prediction, outcome, log_loss)
-    found = _digest({k: v for k, v in content.items() if k not in ("arrays", "digest", "times")}, _raws(result))
+    arrays: Any = unpack(content["arrays"], (setting.num_tasks, len(setting.positions)))
+    result = Result(setting, learner, provenance, times, audit, *arrays)
+    found = _digest({k: v for k, v in content.items() if k not in ("arrays", "digest", "times")}, raw(result))
     if found != content["digest"]:
         raise ResultError(
             "the file was altered after it was written", expected=f"digest {content['digest']}", got=found
@@ -194,42 +188,9 @@ def _fields(result: Result) -> dict[str, Any]:
 
 
 def _digest(fields: Mapping[str, Any], raws: Mapping[str, bytes | None]) -> str:
-    arrays = {name: None if raw is None else hashlib.sha256(raw).hexdigest() for name, raw in raws.items()}
+    arrays = {name: None if part is None else hashlib.sha256(part).hexdigest() for name, part in raws.items()}
     canonical = json.dumps({**fields, "arrays": arrays}, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
-
-
-def _raw(result: Result, name: str) -> bytes | None:
-    array = getattr(result, name)
-    return None if array is None else array.astype(_LAYOUTS[name]).tobytes()
-
-
-def _raws(result: Result) -> dict[str, bytes | None]:
-    return {name: _raw(result, name) for name in _LAYOUTS}
-
-
-def _pack(raw: bytes | None) -> str | None:
-    return None if raw is None else base64.b64encode(zlib.compress(raw, 9)).decode()
-
-
-def _unpacked(arrays: Any, shape: tuple[int, int]) -> list[np.ndarray | None]:
-    if not isinstance(arrays, dict) or set(arrays) != set(_LAYOUTS):
-        raise ResultError("the file has the wrong arrays", expected=", ".join(_LAYOUTS))
-    return [_unpack(name, arrays[name], shape) for name in _LAYOUTS]
-
-
-def _unpack(name: str, packed: Any, shape: tuple[int, int]) -> np.ndarray | None:
-    if packed is None:
-        return None
-    dtype = np.dtype(_LAYOUTS[name])
-    size = math.prod(shape) * dtype.itemsize
-    try:
-        raw = zlib.decompressobj().decompress(base64.b64decode(packed, validate=True), size + 1)
-    except (TypeError, ValueError, zlib.error) as error:
-        raise ResultError(f"the array {name} is damaged", got=f"{type(error).__name__}: {error}") from error
-    if len(raw) != size or (name == "outcome" and max(raw, default=0) > 1):
-        raise ResultError(f"the array {name} is damaged", expected=f"{size} bytes", got=f"{len(raw)} bytes")
-    return np.frombuffer(raw, dtype).reshape(shape).astype(dtype.newbyteorder("="))
 
 
 def _plain(part: Any) -> dict[str, Any] | None:

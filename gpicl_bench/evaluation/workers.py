@@ -1,0 +1,206 @@
+"""Asking a learner in several processes, through joblib. This process draws the tasks and judges the answers."""
+
+import hashlib
+import multiprocessing
+import os
+import pickle
+import secrets
+import signal
+import threading
+import time
+import warnings
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float64, Int64, UInt8
+from threadpoolctl import threadpool_limits
+
+from gpicl_bench.errors import InvalidArgument, LearnerError, LearnerFileError, check_integer
+from gpicl_bench.evaluation.asking import Answered, drawn, judged
+from gpicl_bench.evaluation.environment import device
+from gpicl_bench.evaluation.planning import Plan
+from gpicl_bench.learners import Adapter, Block, LoadedLearner, adapt, load_learner
+from gpicl_bench.learners.prediction import calling
+from gpicl_bench.suite import Info
+
+_MOST = 1024
+_PATIENCE = 0.5  # seconds between two looks whether the parent lives
+
+
+@dataclass(frozen=True)
+class _File:
+    """A learner file: loaded where it is needed, if it is still the same."""
+
+    path: Path
+    args: Mapping[str, Any]
+    sha256: str | None
+
+    def learner(self, info: Info) -> Any:
+        try:
+            found = hashlib.sha256(self.path.read_bytes()).hexdigest()
+        except OSError as error:
+            found = str(error.strerror)
+        if found != self.sha256:
+            raise LearnerFileError(
+                "a worker finds another learner file than was loaded at first",
+                expected=f"SHA-256 {self.sha256}",
+                got=found,
+                where=str(self.path),
+                hint="leave the file as it is while it is evaluated",
+            )
+        return load_learner(self.path, info, self.args).learner
+
+
+@dataclass(frozen=True, eq=False)
+class _Pickled:
+    """A learner as bytes, in an array: joblib keeps one copy of a large array for all workers."""
+
+    content: UInt8[np.ndarray, " n"]
+    name: str
+
+    def learner(self, info: Info) -> Any:
+        with calling(self.name, what="the learner cannot be unpickled in a worker"):
+            return pickle.loads(self.content.data)
+
+
+@dataclass(frozen=True, eq=False)
+class _Sent:
+    """How a worker gets the learner, and from which process; `token` names this evaluation."""
+
+    source: _File | _Pickled
+    info: Info
+    name: str
+    parent: int
+    token: str
+
+
+_alone = threading.Lock()  # the number of BLAS threads and the path of imports belong to the whole process
+_known: tuple[str, Adapter] | None = None
+_watched = False
+
+
+def check_workers(workers: int, plan: Plan) -> int:
+    """The number of workers, 1 … 1024.
+
+    Raises:
+        InvalidArgument: it is no such number, or the learner takes whole blocks of episodes and so needs no workers.
+    """
+    workers = check_integer("workers", workers, 1, _MOST)
+    if workers > 1 and plan.adapter.block > 1:
+        raise InvalidArgument(
+            f"a learner of the form {plan.adapter.form} takes no workers",
+            expected=f"workers=1: it answers {plan.adapter.block} episodes a call, on one device",
+            got=f"workers={workers}",
+            where=plan.loaded.name,
+        )
+    return workers
+
+
+def ask_workers(plan: Plan, blocks: Iterable[range], workers: int) -> Generator[Answered]:
+    """Ask about each block of tasks in one of several processes; blocks come back in any order.
+
+    At most two blocks for each worker are drawn ahead. An outer `joblib.parallel_config` chooses another back end.
+
+    Raises:
+        LearnerError: the learner raised there, or returned no prediction; it cannot be sent; or a worker died.
+        LearnerFileError: the learner's file was changed meanwhile, or does not run there.
+    """
+    import joblib
+
+    sent = _Sent(_source(plan.loaded), plan.split.info, plan.loaded.name, os.getpid(), secrets.token_hex(16))
+    waiting: dict[int, tuple[range, np.ndarray, float]] = {}
+
+    def calls() -> Iterator[Any]:
+        for tasks in blocks:
+            begin = time.perf_counter()
+            block = drawn(plan, tasks)
+            waiting[tasks.start] = tasks, block.y[:, plan.positions], time.perf_counter() - begin
+            yield joblib.delayed(_answer)(sent, block, plan.positions)
+
+    parallel = joblib.Parallel(n_jobs=workers, return_as="generator_unordered", batch_size=1, pre_dispatch="2*n_jobs")
+    try:
+        with _dropping(parallel(calls())) as answers:
+            for start, values, seconds, where in answers:
+                tasks, y, task_seconds = waiting.pop(start)
+                yield judged(tasks, y, values, task_seconds, seconds, where)
+    except BrokenProcessPool as error:
+        raise LearnerError(
+            "a worker process died",
+            got=str(error).splitlines()[0],
+            where=plan.loaded.name,
+            hint="fewer workers if memory ran out; with one, the learner runs in this process",
+        ) from error
+
+
+@contextmanager
+def _dropping(answers: Generator[Any]) -> Iterator[Generator[Any]]:
+    """Whatever ends the block, the workers end what they are doing; joblib would warn that answers are lost."""
+    try:
+        yield answers
+    finally:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            answers.close()
+
+
+def _source(loaded: LoadedLearner) -> _File | _Pickled:
+    if loaded.path is not None:
+        return _File(loaded.path, loaded.args, loaded.source_sha256)
+    import cloudpickle
+
+    try:
+        content = cloudpickle.dumps(loaded.learner)
+    except Exception as error:  # whatever an object's own methods raise
+        raise LearnerError(
+            "this learner cannot be sent to other processes",
+            got=f"{type(error).__name__}: {error}",
+            where=loaded.name,
+            hint="workers=1, or put it in a learner file: a file is loaded anew in each worker",
+        ) from error
+    return _Pickled(np.frombuffer(content, np.uint8), loaded.name)
+
+
+def _answer(
+    sent: _Sent, block: Block, positions: Int64[np.ndarray, " P"]
+) -> tuple[int, Float64[np.ndarray, "B P C"] | Int64[np.ndarray, "B P"], float, str]:
+    """In a worker: the first task, its block's answers, the seconds that they took, and the device."""
+    _follow(sent.parent)
+    with _alone:
+        adapter = _adapter(sent)
+        with threadpool_limits(1):
+            begin = time.perf_counter()
+            answers = adapter.predict(block, positions)
+            return block.tasks[0], answers, time.perf_counter() - begin, device()
+
+
+def _adapter(sent: _Sent) -> Adapter:
+    """The learner of this evaluation: loaded once in each process."""
+    global _known
+    if _known is None or _known[0] != sent.token:
+        _known = None  # two learners need not fit
+        _known = sent.token, adapt(sent.source.learner(sent.info), sent.info, sent.name)
+    return _known[1]
+
+
+def _follow(parent: int) -> None:
+    """In a process that was started to answer: leave ctrl-C to the parent, and end when the parent has."""
+    global _watched
+    starter = multiprocessing.parent_process()
+    if _watched or starter is None or starter.pid != parent:
+        return
+    _watched = True
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+
+
+def _watch(parent: int) -> None:
+    """A parent that was killed cannot say so, and a worker would wait for minutes."""
+    while os.getppid() == parent:
+        time.sleep(_PATIENCE)
+    os._exit(1)

@@ -1,6 +1,8 @@
 """Users' own arrays as base datasets: what is taken, by which rule, and what is refused."""
 
 import math
+import re
+import zipfile
 from fractions import Fraction
 
 import jax
@@ -12,8 +14,10 @@ from sklearn.datasets import load_wine
 
 import gpicl_bench
 from gpicl_bench import SuiteSpec, errors, register, register_dataset
+from gpicl_bench.commands import main
 from gpicl_bench.datasets import arrays, load_part, table
 from gpicl_bench.registration import _suites
+from tests.conftest import ROOT
 
 
 @pytest.fixture(autouse=True)
@@ -151,6 +155,11 @@ def changed(array, index, value):
         ((X, changed(Y, 3, np.nan)), (X, Y), "not finite"),
         ((X, Y.astype(str)), (X, Y), "labels of train are no numbers"),
         ((X, Y), (X, Y + 1), "class of test is not in train"),
+        ((np.ma.masked_equal(X, X[0, 0, 0]), Y), (X, Y), "images of train are masked"),
+        ((X, np.ma.masked_equal(Y, 1)), (X, Y), "labels of train are masked"),
+        ((changed(FLAT, (0, 0), 1.7e308), Y), (FLAT, Y), "not finite"),
+        ((X[:, 0], Y), (X[:, 0].astype(int), Y), "only one part is uint8"),
+        ((X[:, 0] > 3, Y), (X[:, 0], Y), "only one part is uint8"),
         ((X * 0, Y), (X, Y), "equal and constant"),
         ((FLAT * 0, Y), (FLAT, Y), "equal and constant"),
     ],
@@ -204,10 +213,10 @@ def test_a_file_of_arrays(tmp_path):
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (None, "no such file"),
+        (None, "(?s)cannot be read.*No such file"),
         (b"", "cannot be read"),
         (b"PK\x03\x04 and so on", "cannot be read"),
-        ({"x_train": X, "y_train": Y, "x_test": X}, "no array y_test"),
+        ({"x_train": X, "y_train": Y, "x_test": X}, "0 arrays y_test"),
         ({"x_train": X, "y_train": Y, "x_test": X, "y_test": Y[:3]}, "do not match"),
         ({"x_train": X, "y_train": Y, "x_test": X, "y_test": np.array([{}] * 30)}, "cannot be read"),
     ],
@@ -220,3 +229,96 @@ def test_files_that_are_refused(tmp_path, content, says):
         np.savez(path, **content)
     with pytest.raises(errors.InvalidArgument, match=says):
         arrays.register_file(path)
+
+
+def test_other_arrays_of_a_file_are_not_read(tmp_path):
+    path = tmp_path / "mine.npz"
+    np.savez(path, x_train=X, y_train=Y, x_test=X, y_test=Y, about=np.array([{}]))
+    assert arrays.register_file(path).size == {"train": 30, "test": 30}
+
+
+def test_an_array_twice_in_a_file_is_refused(tmp_path):
+    path = tmp_path / "mine.npz"
+    np.savez(path, x_train=X, y_train=Y, x_test=X, y_test=Y)
+    with pytest.warns(UserWarning, match="Duplicate"), zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("x_train.npy", b"another")
+    with pytest.raises(errors.InvalidArgument, match="2 arrays x_train"):
+        arrays.register_file(path)
+
+
+@pytest.mark.parametrize("name", ["mnist", "digits", "---", "foo_28"])
+def test_a_file_with_a_name_that_will_not_do(tmp_path, name):
+    path = tmp_path / f"{name}.npz"
+    np.savez(path, x_train=X, y_train=Y, x_test=X, y_test=Y)
+    with pytest.raises((errors.AlreadyRegistered, errors.InvalidArgument), match="name") as caught:
+        arrays.register_file(path)
+    assert str(path) in str(caught.value)
+
+
+def test_too_many_classes():
+    x, y = images(2**15, 1), np.arange(2**15)
+    with pytest.raises(errors.InvalidArgument, match="too many classes"):
+        register_dataset("mine", (x, y), (x, y))
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "mine.npz"
+    np.savez(path, x_train=X, y_train=Y, x_test=X, y_test=Y)
+    return str(path)
+
+
+LEARNER = str(ROOT / "baselines" / "nearest_neighbour.py")
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        (["evaluate", LEARNER, "--num-tasks", "4"], "mine on mine-proj-perm-v0|nearest_neighbour on mine-proj-perm-v0"),
+        (["evaluate", LEARNER, "--suite", "mine-none-perm-v0", "--num-tasks", "4"], "mine-none-perm-v0"),
+        (
+            ["evaluate", LEARNER, "--suite", "mine-none-perm-v0", "--suite", "digits-none-perm-v0", "--num-tasks", "4"],
+            "digits",
+        ),
+        (["audit", LEARNER, "--level", "quick"], "audit"),
+        (["show"], "arrays of one's own, in memory"),
+        (["show", "mine-pixperm-none-v3"], "x = .p.q. "),
+        (["show", "--overlap"], "Both parts are the same images"),
+    ],
+)
+def test_a_file_on_the_command_line(file, capsys, command, says):
+    assert main([*command, "--data", file, "--num-examples", "20"]) == 0
+    assert re.search(says, capsys.readouterr().out)
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        (["evaluate", LEARNER], r"(?s)longer than the pool.*--num-examples 30"),
+        (["evaluate", LEARNER, "--num-examples", "31"], r"(?s)longer than the pool.*--num-examples 30"),
+        (["evaluate", LEARNER, "--suite", "digits-proj-perm-v0"], "--data is not used"),
+        (["audit", LEARNER, "--suite", "digits-proj-perm-v0"], "--data is not used"),
+        (["show", "gpicl-28-v0"], "--data is not used"),
+        (["show", "mine-proj"], "no suite id"),
+    ],
+)
+def test_what_data_on_the_command_line_refuses(file, capsys, command, says):
+    assert main([*command, "--data", file]) == 2
+    assert re.search(says, capsys.readouterr().err)
+
+
+def test_a_suite_without_its_dataset_is_listed(capsys):
+    register("nothere-proj-perm-v0")
+    assert main(["list"]) == 0
+    assert re.search(r"nothere-proj-perm-v0 .* is not registered", capsys.readouterr().out)
+
+
+def test_workers_need_no_data():
+    register_dataset("mine", (X, Y), (X, Y))
+    register(SuiteSpec("mine-proj-perm-v0", num_examples=10))
+    one, two = (gpicl_bench.evaluate(first, "mine-proj-perm-v0", num_tasks=40, workers=n) for n in (1, 2))
+    assert np.array_equal(one.prediction, two.prediction)
+
+
+def first(context_x, context_y, query_x):
+    return context_y[:1] if len(context_y) else [0]

@@ -126,7 +126,7 @@ def test_the_data_is_listed(own_cache, capsys):
     rows = {tuple(line.split()[:2]): line for line in out.splitlines()[3:]}
     assert set(rows) == {(name, part) for name in DATASETS for part in PARTS}
     assert "in the cache, 0.0 MB" in rows["digits", "test"]
-    assert "in the package" in rows["digits", "train"]
+    assert "from the package" in rows["digits", "train"]
     assert "provisional" in rows["cifar10", "train"]
     assert "to download, 170.1 MB" in rows["cifar10", "test"]
 
@@ -145,9 +145,10 @@ def test_data_is_fetched_verified_and_cleared(own_cache, capsys):
     (files.downloads("digits") / "big.gz").write_bytes(bytes(1000))
     assert run(capsys, "clear", "digits")[0] == 0
     assert [path.name for path in (own_cache / "digits").iterdir()] == [".lock"]
+    assert run(capsys, "fetch", "digits")[0] == 0  # in the same process
     assert run(capsys, "clear", "--all")[0] == 0
-    assert [path.name for path in own_cache.rglob("*") if path.is_file()] == [".lock"] * len(DATASETS)
-    _load.cache_clear()
+    assert {path.name for path in own_cache.rglob("*") if path.is_file()} == {".lock"}
+    assert sorted(path.name for path in own_cache.iterdir()) == ["digits", "random"]
 
 
 @pytest.mark.parametrize(
@@ -158,6 +159,7 @@ def test_data_is_fetched_verified_and_cleared(own_cache, capsys):
         (["clear"], "what is to be cleared"),
         (["clear", "digits", "--all"], "what is to be cleared"),
         (["fetch", "mnist", "--prepare"], "only TensorFlow prepares"),
+        (["fetch", "digits", "--prepare"], "TensorFlow Datasets does not have this"),
         (["fetch", "cifar10", "--part", "test"], "cannot be downloaded"),
     ],
 )
@@ -169,13 +171,14 @@ def test_what_data_refuses(own_cache, capsys, arguments, says, monkeypatch):
     assert says in err
 
 
-def test_fetch_says_where_the_cache_cannot_be_written(tmp_path, monkeypatch, capsys):
+def test_fetch_says_where_the_cache_cannot_be_written(tmp_path, monkeypatch, capsys, caplog):
     _load.cache_clear()
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("GPICL_BENCH_CACHE", str(tmp_path / "file" / "cache"))
     status, _, err = run(capsys, "fetch", "random")
     assert status == 2
-    assert "cache folder cannot be written" in err
+    assert "nothing was kept" in err
+    assert "cache folder cannot be written" in caplog.text
     with pytest.raises(errors.CacheError):
         cache.remove(cache.place(DIGITS, "test"))
 
@@ -186,3 +189,58 @@ def test_a_part_of_other_labels_is_refused(own_cache):
     labels[0] = 10
     with pytest.raises(errors.DataCorrupt, match="label is out of range"):
         cache.check(DIGITS, "test", type(part)(np.asarray(part.images), labels))
+
+
+def test_every_byte_of_a_header_counts(own_cache):
+    _fill(DIGITS, "test")
+    labels = cache.place(DIGITS, "test") / "labels.npy"
+    content = labels.read_bytes()
+    for place in range(128):
+        for value in (0, 39, 48, 255):  # a quote and a digit confuse NumPy's reader most
+            if content[place] != value:
+                labels.write_bytes(content[:place] + bytes([value]) + content[place + 1 :])
+                assert damaged() or cache.read(DIGITS, "test").sha256 == DIGITS.sha256["test"]
+
+
+def damaged():
+    """Whether the cached part is found damaged; any other error is the test's failure."""
+    try:
+        cache.read(DIGITS, "test")
+    except errors.DataCorrupt:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("reason", [PermissionError(13, "Permission denied"), OSError(24, "Too many open files")])
+def test_what_cannot_be_read_now_is_not_thrown_away(own_cache, monkeypatch, caplog, reason):
+    _load.cache_clear()
+    load_part("digits", "test")
+    _load.cache_clear()
+    opened, before = cache._open, sorted(own_cache.rglob("*"))
+
+    def refused(path):
+        raise reason
+
+    monkeypatch.setattr(cache, "_open", refused)
+    assert len(load_part("digits", "test")) == 360
+    assert reason.strerror in caplog.text
+    assert sorted(own_cache.rglob("*")) == before
+    monkeypatch.setattr(cache, "_open", opened)
+    _load.cache_clear()
+    assert isinstance(load_part("digits", "test").images, np.memmap)
+
+
+def test_what_is_not_ours_stays(own_cache, capsys):
+    mine = [own_cache / "digits" / name / "file" for name in (".git-keep", "mine", ".my-stuff")]
+    for path in mine:
+        path.parent.mkdir(parents=True)
+        path.write_text("mine")
+    assert run(capsys, "fetch", "digits")[0] == 0
+    assert run(capsys, "clear", "digits")[0] == 0
+    assert [path.read_text() for path in mine] == ["mine"] * 3
+
+
+@pytest.mark.parametrize("part", ["bogus", "", "Train"])
+def test_a_dataset_has_two_parts(part):
+    with pytest.raises(errors.InvalidArgument, match="no such part"):
+        load_part("digits", part)

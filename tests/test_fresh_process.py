@@ -59,6 +59,8 @@ assert states() != before
         ),
         ("gpicl_bench.evaluate(print, 7)", "InvalidArgument"),
         ("gpicl_bench.register_dataset(None, ([[1]], [0]), ([[1]], [0]))", "InvalidArgument"),
+        ("gpicl_bench.overlap(None)", "InvalidArgument"),
+        ("gpicl_bench.register_dataset('mine', ([[1], [2]], [0, 1]), ([[1]], [0]), 'no')", "InvalidArgument"),
         ("gpicl_bench.register_dataset('mine', None, ([[1]], [0]))", "InvalidArgument"),
         ("gpicl_bench.register_dataset('mine', [[1], [0], [2]], ([[1]], [0]))", "InvalidArgument"),
         ("gpicl_bench.evaluate(print, 'digits-proj-perm-v0', num_tasks=2.5)", "InvalidArgument"),

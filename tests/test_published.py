@@ -1,5 +1,6 @@
 """Published files: every format read from small files of its kind; other bytes refused; downloads that go wrong."""
 
+import gzip
 import hashlib
 import http.server
 import itertools
@@ -16,6 +17,7 @@ import pytest
 import requests
 
 from gpicl_bench import errors, evaluate, make
+from gpicl_bench.commands import main
 from gpicl_bench.datasets import DATASETS, PARTS, cache, constants, files, formats, load_part, prepared, table
 from gpicl_bench.datasets.loading import _load, _measured
 from gpicl_bench.datasets.part import canonical
@@ -302,6 +304,23 @@ class Answer(http.server.BaseHTTPRequestHandler):
         body = b"<html>please log in</html>"
         self.send(body, len(body), "text/html")
 
+    def encodes(self, content):
+        body = gzip.compress(content)
+        self.send_response(200)
+        self.send_header("Content-Encoding", "gzip")
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.write(body)
+
+    def says_it_encodes(self, content):
+        self.send_response(200)
+        self.send_header("Content-Encoding", "gzip")  # which a .gz file is, but no encoding of it
+        self.send_header("Content-Length", str(len(content)))
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.write(content)
+
     def fails(self, _):
         self.send(b"", 0, status=503)
 
@@ -344,6 +363,7 @@ def served(small, tmp_path, monkeypatch):
         ("works",),
         ("without_length",),
         ("redirects",),
+        ("says_it_encodes",),
         ("fails", "fails", "works"),
         ("stalls", "works"),
         ("truncates", "sends_a_page", "works"),
@@ -376,6 +396,7 @@ def test_a_download_that_works_in_the_end(served, own_cache, behaviours):
         ("truncates_without_length", errors.DataCorrupt, "hash"),
         ("says_less", errors.DataCorrupt, "hash"),
         ("sends_more", errors.DataCorrupt, "more than"),
+        ("encodes", errors.DataCorrupt, "hash|more than"),
         ("sends_a_page", errors.DataCorrupt, r"(?s)hash.*proxy or of a login"),
     ],
 )
@@ -415,12 +436,61 @@ def test_downloads_go_to_a_temporary_folder_where_the_cache_cannot_be_written(se
     assert "downloads are not kept" in caplog.text
 
 
+def test_a_download_that_finds_no_room_goes_to_a_temporary_folder(served, monkeypatch, caplog):
+    _, parts = served("works")
+    fetch = files._fetch
+
+    def full(file, name, target):
+        if target == files.downloads(name):
+            raise errors.CacheError("a file cannot be written", got="No space left on device", where=str(target))
+        return fetch(file, name, target)
+
+    monkeypatch.setattr(files, "_fetch", full)
+    assert load_part("kmnist", "test").sha256 == canonical(*parts["test"]).sha256
+    assert "No space left on device" in caplog.text
+
+
+def test_downloads_can_be_read_by_others_and_are_verified(served, capsys):
+    served("works")
+    load_part("kmnist", "test")
+    path = files.downloads("kmnist") / "t10k-labels-idx1-ubyte.gz"
+    assert path.stat().st_mode & 0o777 == 0o644
+    assert main(["data", "verify", "kmnist"]) == 0
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    assert main(["data", "verify", "kmnist"]) == 1
+    assert str(path) in capsys.readouterr().out
+
+
+def test_a_folder_that_is_none_is_named(tmp_path, monkeypatch, own_cache):
+    _load.cache_clear()
+    (tmp_path / "file").write_text("")
+    for place in (tmp_path / "nowhere", tmp_path / "file"):
+        monkeypatch.setenv("GPICL_BENCH_DATA", str(place))
+        with pytest.raises(errors.DataUnavailable, match="GPICL_BENCH_DATA is no folder"):
+            load_part("kmnist", "test")
+
+
+def test_a_file_that_cannot_be_read_is_named(small, monkeypatch, capsys):
+    folder, _ = small("kmnist")
+
+    def refused(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(files, "_sha256", refused)
+    with pytest.raises(errors.DataUnavailable, match=r"(?s)cannot be read.*Permission denied.*make it readable"):
+        load_part("kmnist", "test")
+    assert main(["data", "list"]) == 0
+    assert f"UNREADABLE: {folder}" in capsys.readouterr().out
+    assert main(["data", "verify", "kmnist"]) == 1
+
+
 def test_tensorflow_prepares_only_where_it_is(monkeypatch):
     with pytest.raises(errors.DataUnavailable, match=r"(?s)only TensorFlow prepares.*data fetch mnist"):
         prepared.prepare(DATASETS["mnist"])
     monkeypatch.setattr("importlib.util.find_spec", lambda name: name == "tensorflow")
     begin = time.perf_counter()
-    with pytest.raises(errors.DataUnavailable, match=r"(?s)mnist cannot be downloaded.*ProxyError"):
+    with pytest.raises(errors.DataUnavailable, match=r"(?s)mnist cannot be prepared.*ProxyError"):
         prepared.prepare(DATASETS["mnist"])  # the network is found missing before TFDS tries for minutes
     assert time.perf_counter() - begin < 30
 

@@ -10,7 +10,8 @@ import logging
 import os
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from gpicl_bench.datasets import cache, formats
@@ -57,7 +58,8 @@ def verify(name: str, part: str) -> list[Path]:
         DataCorrupt: one has other bytes.
     """
     for file in PUBLISHED[name].files(part):
-        _refuse(file, name, [path for path in (downloads(name) / file.name, *_named(file, name)) if path.is_file()])
+        with _readable(file, name):
+            _refuse(file, name, [path for path in (downloads(name) / file.name, *_named(file, name)) if path.is_file()])
     return present(name, part) or []
 
 
@@ -101,13 +103,21 @@ def _download(name: str, part: str, target: Path) -> Part:
 
 def _find(file: File, name: str, downloaded: Path) -> Path | None:
     """The file among the downloads or in the user's folder: under its own name, else by size and hash."""
-    named = _named(file, name)
-    try:
+    with _readable(file, name):
+        named = _named(file, name)
         others = [path for inner in _folders(name) for path in sorted(inner.iterdir()) if path not in named]
         for path in (downloaded / file.name, *named, *others):
             if path.is_file() and path.stat().st_size == file.size and _sha256(path) == file.sha256:
                 return path
         _refuse(file, name, named)
+    return None
+
+
+@contextmanager
+def _readable(file: File, name: str) -> Iterator[None]:
+    """Around what looks at a user's files."""
+    try:
+        yield
     except OSError as error:
         raise DataUnavailable(
             f"a file of {name} cannot be read",
@@ -116,7 +126,6 @@ def _find(file: File, name: str, downloaded: Path) -> Path | None:
             where=str(error.filename),
             hint="make it readable, or take it away",
         ) from error
-    return None
 
 
 def _folders(name: str) -> list[Path]:

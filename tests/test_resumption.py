@@ -435,15 +435,29 @@ def test_ctrl_c_tells_what_is_kept_and_resume_goes_on(tmp_path, slow, workers):
 
 
 def test_workers_leave_when_their_parent_is_killed(tmp_path, slow):
-    output = tmp_path / "a.json"
-    process = start(
-        slow, "--num-tasks", 400, "--output", output, "--workers", 2, "--learner-arg", "pause=0.002", "--positions", "1,2"
-    )  # fmt: skip
-    lines_of(tmp_path / "a.json.partial", 3, process)
+    journal = tmp_path / "a.json.partial"
+    asked = [slow, "--num-tasks", 400, "--positions", "1,2", "--output", tmp_path / "a.json", "--workers", 2]
+    process = start(*asked, "--learner-arg", "pause=0.002")
+    lines_of(journal, 3, process)
     assert len(workers_of(process)) >= 3
     process.kill()
     process.communicate(timeout=30)  # the pipe closes when the last of them has left
     assert all_leave(process)
+
+
+def test_a_worker_that_was_never_asked_leaves_too(slow):
+    """One task, two workers."""
+    process = start(slow, "--num-tasks", 1, "--positions", "1", "--workers", 2, "--learner-arg", "pause=60.0")
+    while process.poll() is None and len(workers_of(process)) < 4:  # itself, joblib's tracker, and two
+        time.sleep(0.01)
+    time.sleep(1)  # until they wait
+    process.kill()
+    process.wait()
+    left = not all_leave(process)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert not left
 
 
 def test_several_suites_go_on_with_the_unfinished_ones(tmp_path, slow):

@@ -70,18 +70,16 @@ class _Pickled:
 
 @dataclass(frozen=True, eq=False)
 class _Sent:
-    """How a worker gets the learner, and from which process; `token` names this evaluation."""
+    """How a worker gets the learner; `token` names this evaluation."""
 
     source: _File | _Pickled
     info: Info
     name: str
-    parent: int
     token: str
 
 
 _alone = threading.Lock()  # the number of BLAS threads and the path of imports belong to the whole process
 _known: tuple[str, Adapter] | None = None
-_watched = False
 
 
 def check_workers(workers: int, plan: Plan) -> int:
@@ -112,7 +110,7 @@ def ask_workers(plan: Plan, blocks: Iterable[range], workers: int) -> Generator[
     """
     import joblib
 
-    sent = _Sent(_source(plan.loaded), plan.split.info, plan.loaded.name, os.getpid(), secrets.token_hex(16))
+    sent = _Sent(_source(plan.loaded), plan.split.info, plan.loaded.name, secrets.token_hex(16))
     waiting: dict[int, tuple[range, np.ndarray, float]] = {}
 
     def calls() -> Iterator[Any]:
@@ -122,7 +120,14 @@ def ask_workers(plan: Plan, blocks: Iterable[range], workers: int) -> Generator[
             waiting[tasks.start] = tasks, block.y[:, plan.positions], time.perf_counter() - begin
             yield joblib.delayed(_answer)(sent, block, plan.positions)
 
-    parallel = joblib.Parallel(n_jobs=workers, return_as="generator_unordered", batch_size=1, pre_dispatch="2*n_jobs")
+    parallel = joblib.Parallel(
+        n_jobs=workers,
+        return_as="generator_unordered",
+        batch_size=1,
+        pre_dispatch="2*n_jobs",
+        initializer=_follow,
+        initargs=(os.getpid(),),
+    )
     try:
         with _dropping(parallel(calls())) as answers:
             for start, values, seconds, where in answers:
@@ -169,7 +174,6 @@ def _answer(
     sent: _Sent, block: Block, positions: Int64[np.ndarray, " P"]
 ) -> tuple[int, Float64[np.ndarray, "B P C"] | Int64[np.ndarray, "B P"], float, str]:
     """In a worker: the first task, its block's answers, the seconds that they took, and the device."""
-    _follow(sent.parent)
     with _alone:
         adapter = _adapter(sent)
         with threadpool_limits(1):
@@ -188,12 +192,10 @@ def _adapter(sent: _Sent) -> Adapter:
 
 
 def _follow(parent: int) -> None:
-    """In a process that was started to answer: leave ctrl-C to the parent, and end when the parent has."""
-    global _watched
+    """First of all in a process that was started to answer: leave ctrl-C to the parent, and end when the parent has."""
     starter = multiprocessing.parent_process()
-    if _watched or starter is None or starter.pid != parent:
+    if starter is None or starter.pid != parent:
         return
-    _watched = True
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_watch, args=(parent,), daemon=True).start()

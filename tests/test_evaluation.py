@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -99,24 +100,23 @@ def test_positions_and_numbers_of_tasks_change_no_prediction():
 
 
 @pytest.mark.parametrize(
-    ("changes", "kind"),
+    ("changes", "num_tasks", "kind"),
     [
-        ({}, "quick"),
-        ({"num_tasks": 64}, "no"),
-        ({"positions": [99]}, "no"),
-        ({"suite": make(DIGITS, num_examples=50)}, "no"),
-        ({"suite": make(DIGITS).at_round("0" * 64)}, "no"),
-        ({"suite": make(DIGITS).meta_validation}, "no"),
-        ({"suite": make(DIGITS).seen()}, "no"),
+        ({}, 4096, "record"),
+        ({}, 1024, "quick"),
+        ({}, 64, "no"),
+        ({}, 4097, "no"),
+        ({"positions": [99]}, 4096, "no"),
+        ({"suite": make(DIGITS, num_examples=50)}, 4096, "no"),
+        ({"suite": make(DIGITS).at_round("0" * 64)}, 4096, "no"),
+        ({"suite": make(DIGITS).meta_validation}, 4096, "no"),
+        ({"suite": make(DIGITS).seen()}, 4096, "no"),
     ],
 )
-def test_what_is_of_record(changes, kind):
-    result = evaluate(constant, **{"suite": DIGITS, "num_tasks": 1024, **changes})
-    assert result.setting.of_record == kind
-
-
-def test_the_record_is_4096_tasks():
-    assert evaluate(constant, DIGITS, num_tasks=4096).setting.of_record == "record"
+def test_what_is_of_record(changes, num_tasks, kind):
+    """By its setting; `test_the_record` of the command line asks all 4,096."""
+    result = evaluate(constant, **{"suite": DIGITS, "num_tasks": 1, **changes})
+    assert replace(result.setting, num_tasks=num_tasks).of_record == kind
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import tracemalloc
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -116,7 +115,7 @@ def test_positions_and_numbers_of_tasks_change_no_prediction():
 def test_what_is_of_record(changes, num_tasks, kind):
     """By its setting; `test_the_record` of the command line asks all 4,096."""
     result = evaluate(constant, **{"suite": DIGITS, "num_tasks": 1, **changes})
-    assert replace(result.setting, num_tasks=num_tasks).of_record == kind
+    assert dataclasses.replace(result.setting, num_tasks=num_tasks).of_record == kind
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import UInt8, UInt32, UInt64
 
-from gpicl_bench.datasets import constants
+from gpicl_bench.datasets import dataset
 from gpicl_bench.errors import InvalidArgument, check_integer
 from gpicl_bench.evaluation.results import RECORD_TASKS
 from gpicl_bench.nearness import Duplicates, duplicates
@@ -111,7 +111,7 @@ def overlap(
 
 def pixel_variance(name: str) -> float:
     """The population variance of all train pixels of a base dataset."""
-    return constants(name)[1] ** 2
+    return dataset(name).std ** 2
 
 
 def count_tasks(

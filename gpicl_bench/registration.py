@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 INPUTS = ("proj", "pixperm", "none")
 LABELS = ("perm", "none")
 NUM_EXAMPLES = 100  # of every suite of record
+LARGEST_PROJECTION = 2**14  # D: a quarter of a GiB
 SPLITS = ("meta_train", "meta_validation", "meta_test", "seen")
 
 _GRAMMAR = re.compile(r"([a-z0-9_]+)-(proj|pixperm|none)-(perm|none)-v(0|[1-9][0-9]{0,8})", re.ASCII)
@@ -190,6 +191,7 @@ def make(id: str, **overrides: Any) -> "Suite":
     >>> make("digits-proj-perm-v0", num_examples=20).of_record
     False
     """
+    from gpicl_bench.datasets import dataset
     from gpicl_bench.suite import Suite
 
     found = spec(id)
@@ -200,6 +202,14 @@ def make(id: str, **overrides: Any) -> "Suite":
             expected="num_examples; dataset and transforms are spelt out in the id",
             got=", ".join(sorted(wrong)),
             hint="register another id, for instance digits-none-perm-v0 for other transforms",
+        )
+    known = dataset(found.dataset)
+    if found.input == "proj" and known.dimension > LARGEST_PROJECTION:
+        raise InvalidArgument(
+            "the inputs are too large to be projected",
+            expected=f"D ≤ {LARGEST_PROJECTION}: a projection has D² bytes",
+            got=f"D = {known.dimension}",
+            hint=f"permute them instead: {found.dataset}-pixperm-{found.label}-v{found.version}",
         )
     changed = replace(found, **overrides)
     return Suite(found if changed == found else replace(changed, fingerprints={}))

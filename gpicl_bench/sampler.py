@@ -70,7 +70,6 @@ class Sampler:
     ) -> tuple[Float32[Array, "T D"], Int32[Array, " T"], Int32[Array, " C"]]:
         task, episode = numbers
         spec, known = self.split.spec, self.split.dataset
-        center, std = self.split.constants
         key = child_key(child_key(self.keys["examples"], task), episode)
         indices = draw_indices(key, len(self.labels), spec.num_examples, known.replacement)
         pixels = self.pixels[indices]
@@ -78,11 +77,11 @@ class Sampler:
         if spec.label == "perm":
             label_map = stable_argsort(words(child_key(self.keys["label"], task), known.num_classes))
         if spec.input == "proj":
-            whole = project(projection(child_key(self.keys["input"], task), known.dimension), pixels, center)
-            scale = tasks.projection_scale(known.dimension, std)
+            whole = project(projection(child_key(self.keys["input"], task), known.dimension), pixels, known.center)
+            scale = tasks.projection_scale(known.dimension, known.std)
         else:
-            whole = pixels.astype(jnp.int32) - center
-            scale = jnp.float32(1 / std)
+            whole = pixels.astype(jnp.int32) - known.center
+            scale = jnp.float32(1 / known.std)
             if spec.input == "pixperm":
                 order = stable_argsort(words(child_key(self.keys["input"], task), known.dimension))
                 whole = whole[:, order]

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float32, Int8, Int32, Int64, UInt
 
 from gpicl_bench import tasks
-from gpicl_bench.datasets import Dataset, Part, constants, dataset, load_part
+from gpicl_bench.datasets import Dataset, Part, dataset, load_part
 from gpicl_bench.errors import DataCorrupt, InvalidArgument, check_integer
 from gpicl_bench.registration import SuiteSpec
 from gpicl_bench.streams import Key, below, child_key, root_key, words
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 PROTOCOL = 1
 _FINGERPRINT_TASKS = 4
-_LARGEST_PROJECTION = 2**14  # D, a quarter of a GiB
 _TASK_SET = re.compile("meta_train(@[0-9a-f]{16})?|meta_validation|meta_test(@[0-9a-f]{64})?")
 
 
@@ -111,11 +110,6 @@ class Split:
     @property
     def dataset(self) -> Dataset:
         return dataset(self.spec.dataset)
-
-    @cached_property
-    def constants(self) -> tuple[int, float]:
-        """`center` and `std` of the base dataset."""
-        return constants(self.spec.dataset)
 
     @property
     def info(self) -> Info:
@@ -225,13 +219,12 @@ class Split:
         key = child_key(child_key(self.key("examples"), i), e)
         indices = tasks.draw_indices(key, len(part), self.spec.num_examples, known.replacement)
         pixels = part.pixels[indices]
-        center, std = self.constants
         if task.projection is not None:
-            whole = tasks.project(task.projection, pixels, center)
-            x = whole.astype(np.float32) * tasks.projection_scale(known.dimension, std)
+            whole = tasks.project(task.projection, pixels, known.center)
+            x = whole.astype(np.float32) * tasks.projection_scale(known.dimension, known.std)
         else:
             order = slice(None) if task.pixel_order is None else task.pixel_order
-            x = tasks.standardise(pixels[:, order], center, std)
+            x = tasks.standardise(pixels[:, order], known.center, known.std)
         return Episode(x, task.label_map[part.labels[indices]], indices)
 
     def _slot(self, g: int, num_tasks: int | None) -> tuple[int, int]:
@@ -243,7 +236,7 @@ class Split:
     def _fingerprint(self, part: Part) -> str:
         known = self.dataset
         about = {
-            "center": self.constants[0],
+            "center": known.center,
             "dataset": known.name,
             "images": self.images,
             "input": self.spec.input,
@@ -257,7 +250,7 @@ class Split:
             "task_set": self.task_set,
         }
         digest = hashlib.sha256(json.dumps(about, sort_keys=True, separators=(",", ":")).encode())
-        digest.update(bytes.fromhex(part.sha256))
+        digest.update(bytes.fromhex(known.sha256[self.images]))
         for i in range(_FINGERPRINT_TASKS):
             episode = self._episode(part, i, 0)
             for array, layout in ((episode.indices, "<i4"), (episode.y, "<i4"), (episode.x, "<f4")):
@@ -276,14 +269,6 @@ class Suite:
                 "an episode is longer than the pool of images",
                 expected=f"num_examples ≤ {smallest}, the images of the smaller part of {known.name}",
                 got=spec.num_examples,
-                hint=f"take shorter episodes: num_examples={smallest} (--num-examples {smallest})",
-            )
-        if spec.input == "proj" and known.dimension > _LARGEST_PROJECTION:
-            raise InvalidArgument(
-                "the inputs are too large to be projected",
-                expected=f"D ≤ {_LARGEST_PROJECTION}: a projection has D² bytes",
-                got=f"D = {known.dimension}",
-                hint=f"permute them instead: {known.name}-pixperm-{spec.label}-v{spec.version}",
             )
         self.spec = spec
         self.meta_train = Split(spec, "meta_train", "train")

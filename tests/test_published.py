@@ -18,7 +18,7 @@ import requests
 
 from gpicl_bench import errors, evaluate, make
 from gpicl_bench.commands import main
-from gpicl_bench.datasets import DATASETS, PARTS, cache, constants, files, formats, load_part, prepared, table
+from gpicl_bench.datasets import DATASETS, PARTS, cache, files, formats, load_part, prepared, table
 from gpicl_bench.datasets.loading import _load, _measured
 from gpicl_bench.datasets.part import canonical
 from gpicl_bench.datasets.published import PUBLISHED, File
@@ -43,7 +43,7 @@ def small(tmp_path, monkeypatch, own_cache):
         folder = tmp_path / "data" / name
         folder.mkdir(parents=True)
         archives.write(name, folder, parts)
-        row = replace(known, size={part: len(y) for part, (_, y) in parts.items()}, sha256={}, center=None, std=None)
+        row = replace(known, size={part: len(y) for part, (_, y) in parts.items()}, sha256={}, moments=None)
         monkeypatch.setitem(table._rows, name, row)
         for view in (known for known in DATASETS.values() if known.base == name):
             monkeypatch.setitem(table._rows, view.name, replace(view, size=row.size))
@@ -72,7 +72,8 @@ def test_every_format_is_read(small, name):
         assert np.array_equal(loaded.images, expected.images)
         assert np.array_equal(loaded.labels, expected.labels)
     pixels = parts["train"][0].astype(float)
-    assert constants(name) == (round(pixels.mean()), pytest.approx(pixels.std(), rel=1e-12))
+    known = DATASETS[name]
+    assert (known.center, known.std) == (round(pixels.mean()), pytest.approx(pixels.std(), rel=1e-12))
 
 
 @pytest.mark.parametrize("name", archives.WRITERS)
@@ -95,7 +96,7 @@ def test_a_provisional_suite_runs_and_says_so(small):
     result = evaluate(lambda x, y, q: [0], suite, num_tasks=2)
     assert result.setting.of_record == "no"
     assert suite.info.D == 784
-    center, std = constants("cifar10_28")
+    center, std = DATASETS["cifar10_28"].center, DATASETS["cifar10_28"].std
     x, episode = suite.meta_test.episode(0).x, suite.meta_test.episode(0)
     task, pixels = suite.meta_test.task(0), suite.meta_test.part.pixels[episode.indices].astype(np.int64)
     whole = (pixels - center) @ task.projection.T.astype(np.int64)

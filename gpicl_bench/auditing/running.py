@@ -15,6 +15,7 @@ from gpicl_bench.auditing.process import fresh_process
 from gpicl_bench.auditing.report import Audit, Check, Level
 from gpicl_bench.errors import InvalidArgument, LearnerError, check_integer
 from gpicl_bench.learners import Adapter, LoadedLearner, adapt, load_learner, named
+from gpicl_bench.learners.card import is_stochastic
 from gpicl_bench.learners.prediction import predicted
 from gpicl_bench.learners.step import has_step_form, step_adapter
 from gpicl_bench.progress import bar
@@ -164,7 +165,7 @@ class _Audited:
         length = int(self.rng.integers(self.info.T // 2, self.info.T))
         learner, name = self.loaded.learner, self.loaded.name
         two_forms = self.adapter.form == "sequence" and has_step_form(learner)
-        step = step_adapter(learner, self.info, name, self.adapter.stochastic) if two_forms else None
+        step = step_adapter(learner, self.info, name, is_stochastic(learner)) if two_forms else None
         return [
             *checks.batch(self.adapter, bench, self.positions, whole, self.rng),
             checks.shorter(self.adapter, bench, self.positions, length, whole),

@@ -5,9 +5,9 @@ import ast
 from typing import Any
 
 from gpicl_bench.builtin import BENCHMARKS
-from gpicl_bench.datasets import register_file
+from gpicl_bench.datasets import dataset, register_file
 from gpicl_bench.errors import InvalidArgument
-from gpicl_bench.registration import make, parse_id, register
+from gpicl_bench.registration import make, parse_id, register, spec
 from gpicl_bench.suite import Suite
 
 DEFAULT_SUITE = "digits-proj-perm-v0"  # bundled: it needs no download
@@ -45,7 +45,18 @@ def suite_ids(options: argparse.Namespace, ids: list[str]) -> list[str]:
 
 def make_suite(options: argparse.Namespace, id: str) -> Suite:
     """The suite of an id, its episodes as long as `--num-examples` says."""
-    return make(id) if options.num_examples is None else make(id, num_examples=options.num_examples)
+    if options.num_examples is not None:
+        return make(id, num_examples=options.num_examples)
+    known = dataset(spec(id).dataset)
+    smallest = min(known.size.values())
+    if smallest < spec(id).num_examples and not known.replacement:
+        raise InvalidArgument(
+            "an episode is longer than the pool of images",
+            expected=f"up to {smallest} examples, the images of the smaller part of {known.name}",
+            got=spec(id).num_examples,
+            hint=f"take shorter episodes: --num-examples {smallest}",
+        )
+    return make(id)
 
 
 def add_learner(parser: argparse.ArgumentParser) -> None:

@@ -53,15 +53,15 @@ def _rows(found: SuiteSpec) -> dict[str, str]:
     """What is said of a suite; no data is needed."""
     known = dataset(found.dataset)
     numbers = {
-        "center": "center" if known.center is None else known.center,
-        "std": "std" if known.std is None else f"{known.std:.4f}",
+        "center": "center" if known.moments is None else known.center,
+        "std": "std" if known.moments is None else f"{known.std:.4f}",
         "D": known.dimension,
         "C": known.num_classes,
     }
     height, width, channels = known.shape
     size = f"{known.size['train']:,} train and {known.size['test']:,} test images"
     drawn = "with replacement" if known.replacement else "without replacement"
-    measured = "" if known.std else "; center and std are those of the train images, not pinned"
+    measured = "" if known.moments else "; center and std are those of the train images, not pinned"
     return {
         "suite": found.id + ("" if found.of_record else "  (provisional: meta_test is not pinned, no leaderboard)"),
         "base dataset": f"{known.title}; {size} of {height}×{width}×{channels}, p in 0 … 255",

@@ -1,7 +1,7 @@
 """Base datasets: images as uint8, in an order and with a hash that no source can change."""
 
 from gpicl_bench.datasets.arrays import register_dataset, register_file
-from gpicl_bench.datasets.loading import constants, load_part
+from gpicl_bench.datasets.loading import load_part
 from gpicl_bench.datasets.part import Part
 from gpicl_bench.datasets.table import DATASETS, PARTS, Dataset, dataset
 
@@ -10,7 +10,6 @@ __all__ = [
     "PARTS",
     "Dataset",
     "Part",
-    "constants",
     "dataset",
     "load_part",
     "register_dataset",

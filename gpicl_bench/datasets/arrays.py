@@ -53,8 +53,8 @@ def register_dataset(name: str, train: tuple[Any, Any], test: tuple[Any, Any], r
     if train_x.ndim == 2:
         train_x, test_x = _features(train_x, test_x)
     parts = {"train": canonical(train_x, train_y), "test": canonical(test_x, test_y)}
-    center, std = moments(parts["train"].images)
-    if std == 0:
+    center_and_std = moments(parts["train"].images)
+    if center_and_std[1] == 0:
         raise InvalidArgument("all train images are equal and constant", expected="pixels that differ", where=name)
     row = Dataset(
         name=name,
@@ -62,8 +62,7 @@ def register_dataset(name: str, train: tuple[Any, Any], test: tuple[Any, Any], r
         shape=parts["train"].images.shape[1:],
         num_classes=num_classes,
         size={part: len(there) for part, there in parts.items()},
-        center=center,
-        std=std,
+        moments=center_and_std,
         sha256={part: there.sha256 for part, there in parts.items()},
         source="arrays given to register_dataset",
         licence="unknown",

@@ -28,12 +28,9 @@ def load_part(name: str, part: str) -> Part:
     return _load(dataset(name), part, str(cache.folder()))
 
 
-def constants(name: str) -> tuple[int, float]:
-    """`center` and `std` of a base dataset: as pinned, and where nothing is pinned those of its train images."""
-    known = dataset(name)
-    if known.center is not None and known.std is not None:
-        return known.center, known.std
-    return _measured(known, str(cache.folder()))
+def measured(name: str) -> tuple[int, float]:
+    """`center` and `std` of a base dataset, from its train images."""
+    return _measured(dataset(name), str(cache.folder()))
 
 
 @functools.cache

@@ -11,6 +11,22 @@ from gpicl_bench.errors import SuiteNotFound
 PARTS = ("train", "test")
 
 
+class _Hashes(dict[str, str]):
+    """The pinned hashes of a dataset by part; of another part the hash of its images."""
+
+    def __init__(self, name: str, pinned: Mapping[str, str]) -> None:
+        super().__init__(pinned)
+        self._name = name
+
+    def __missing__(self, part: str) -> str:
+        from gpicl_bench.datasets.loading import load_part
+
+        return load_part(self._name, part).sha256
+
+    def __reduce__(self) -> tuple[type, tuple[str, dict[str, str]]]:
+        return _Hashes, (self._name, dict(self))
+
+
 @dataclass(frozen=True)
 class Dataset:
     """A base dataset.
@@ -21,9 +37,9 @@ class Dataset:
         shape: height, width, channels.
         num_classes: C.
         size: images by part.
-        center: the mean of all train pixels, rounded half to even; None where it is not pinned.
-        std: the population standard deviation of all train pixels; None where it is not pinned.
-        sha256: by part, over the canonical order; without the parts that nobody has seen yet.
+        moments: `center` and `std` as they are pinned; None for images that nobody has seen yet.
+        sha256: by part, over the canonical order. `sha256[part]` of a part that is not pinned reads its images;
+            `in` and `get` tell what is pinned.
         tfds: its name in TensorFlow Datasets; None for a bundled one.
         replacement: whether an episode draws its images with replacement.
         base: for a view, the base dataset that it shows; None for a base dataset itself.
@@ -35,8 +51,7 @@ class Dataset:
     shape: tuple[int, int, int]
     num_classes: int
     size: Mapping[str, int] = field(hash=False)
-    center: int | None
-    std: float | None
+    moments: tuple[int, float] | None
     sha256: Mapping[str, str] = field(hash=False)
     source: str
     licence: str
@@ -45,6 +60,27 @@ class Dataset:
     replacement: bool = False
     base: str | None = None
     in_memory: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sha256", _Hashes(self.name, self.sha256))
+
+    @property
+    def center(self) -> int:
+        """The mean of all train pixels, rounded half to even. Where it is not pinned, this reads the train images."""
+        return self._moments[0]
+
+    @property
+    def std(self) -> float:
+        """The population standard deviation of all train pixels. Where it is not pinned, this reads them."""
+        return self._moments[1]
+
+    @property
+    def _moments(self) -> tuple[int, float]:
+        if self.moments is not None:
+            return self.moments
+        from gpicl_bench.datasets.loading import measured
+
+        return measured(self.name)
 
     @property
     def dimension(self) -> int:
@@ -73,8 +109,7 @@ def _cmaterdb(script: str, number: str, title: str) -> Dataset:
         shape=(32, 32, 3),
         num_classes=10,
         size={"train": 2400, "test": 600},
-        center=None,
-        std=None,
+        moments=None,
         sha256={},
         source="https://code.google.com/archive/p/cmaterdb/",
         licence="not stated in the archive; see the source",
@@ -90,8 +125,7 @@ _TABLE = [
         shape=(8, 8, 1),
         num_classes=10,
         size={"train": 1437, "test": 360},
-        center=5,
-        std=6.009337218322998,
+        moments=(5, 6.009337218322998),
         sha256={
             "train": "83e04df13753d835eeeb8ca25a1ddcf12d778f278c298e5815f1f57a800d8470",
             "test": "991a482473db502aeb2c39bcad800e5137c9c0a6179d03104ba1d299ac115f5d",
@@ -106,8 +140,7 @@ _TABLE = [
         shape=(28, 28, 1),
         num_classes=10,
         size={"train": 10, "test": 10},
-        center=127,
-        std=74.15535785150074,
+        moments=(127, 74.15535785150074),
         sha256={
             "train": "731232c72b68031cc7ece19d74601fa85d437d5b5c223cae133e4c258ecf52a9",
             "test": "731232c72b68031cc7ece19d74601fa85d437d5b5c223cae133e4c258ecf52a9",
@@ -123,8 +156,7 @@ _TABLE = [
         shape=(28, 28, 1),
         num_classes=10,
         size={"train": 60000, "test": 10000},
-        center=33,
-        std=78.56748998339799,
+        moments=(33, 78.56748998339799),
         sha256={
             "train": "9708accc50af27a9627416e78a793007bf42f667a88d0f5c5a06d78ab3c0ae99",
             "test": "ee7813665339043615253a82b48fe15c5d43328266aa3d84b0cbc26975f8a926",
@@ -140,8 +172,7 @@ _TABLE = [
         shape=(28, 28, 1),
         num_classes=10,
         size={"train": 60000, "test": 10000},
-        center=73,
-        std=90.02118235130526,
+        moments=(73, 90.02118235130526),
         sha256={
             "train": "9671d2d59bad24fb00419b3774e5cab175a732e64c51c8292d9d19154d47c160",
             "test": "b276df0fbe173ef20ce3e20db1324c0a316a72a6fb2959bcc6b013db41865ece",
@@ -157,8 +188,7 @@ _TABLE = [
         shape=(32, 32, 3),
         num_classes=10,
         size={"train": 5000, "test": 1000},
-        center=173,
-        std=119.10881239110181,
+        moments=(173, 119.10881239110181),
         sha256={
             "train": "3a572d1c028bde4d6a85c0362e9b87b384b8e1af134c4178a50076a40deecd4b",
             "test": "1dcb8779b24e3e9afb7b6e85d8f4a6626f75e6b9e6f44e29e11bb01882debfc1",
@@ -174,8 +204,7 @@ _TABLE = [
         shape=(28, 28, 1),
         num_classes=10,
         size={"train": 60000, "test": 10000},
-        center=49,  # by definition (protocol, section 3): of the published 0.1918 and 0.3483
-        std=88.8165,
+        moments=(49, 88.8165),  # by definition (protocol, section 3): of the published 0.1918 and 0.3483
         sha256={"test": "9b16018bf8a40ed79ffa40e5945e77bbb8ec7c7d1689c09370253de4eaa09aee"},
         source="http://codh.rois.ac.jp/kmnist/",
         licence="CC BY-SA 4.0",
@@ -188,8 +217,7 @@ _TABLE = [
         shape=(28, 28, 1),
         num_classes=47,
         size={"train": 112800, "test": 18800},
-        center=None,
-        std=None,
+        moments=None,
         sha256={},
         source="https://www.nist.gov/itl/products-and-services/emnist-dataset",
         licence="public domain (NIST)",
@@ -202,8 +230,7 @@ _TABLE = [
         shape=(32, 32, 3),
         num_classes=10,
         size={"train": 50000, "test": 10000},
-        center=None,
-        std=None,
+        moments=None,
         sha256={},
         source="https://www.cs.toronto.edu/~kriz/cifar.html",
         licence="not stated; see the source",
@@ -216,8 +243,7 @@ _TABLE = [
         shape=(32, 32, 3),
         num_classes=10,
         size={"train": 73257, "test": 26032},
-        center=None,
-        std=None,
+        moments=None,
         sha256={},
         source="http://ufldl.stanford.edu/housenumbers/",
         licence="for non-commercial use; see the source",
@@ -229,29 +255,25 @@ _TABLE = [
 ]
 
 
-# What is pinned of the views that have been seen: center, std, SHA-256 of train and of test.
-_SEEN_VIEWS = {
+# What is pinned of the views that have been seen: moments, SHA-256 of train and of test.
+_SEEN_VIEWS: dict[str, tuple[tuple[int, float], str, str]] = {
     "random_rgb32": (
-        97,
-        84.28169318512973,
+        (97, 84.28169318512973),
         "0e72fb84de4b8ccf95b5ad9f72ec980cbdb254f1e5bbeeb7a38da163b9462cf0",
         "0e72fb84de4b8ccf95b5ad9f72ec980cbdb254f1e5bbeeb7a38da163b9462cf0",
     ),
     "mnist_rgb32": (
-        26,
-        70.18042327879908,
+        (26, 70.18042327879908),
         "63df9e6588d41d95b5cd6dae4d0e708eaaf376cbcfb8abfaa248573c1aebd03d",
         "d611ed83404efd46ff461b9b8e7891b62932460a73de9fda289b0d4ce91a31c8",
     ),
     "fashion_mnist_rgb32": (
-        56,
-        84.61190011498954,
+        (56, 84.61190011498954),
         "eda708437842624d9e76676714792ad1dfef068cdb25969b28a0ccb815a7f793",
         "869056c573b68e86b3b200b17ea0f452409f07848fd70f998182040c7825b19f",
     ),
     "cmaterdb_bangla_28": (
-        167,
-        121.23247792133381,
+        (167, 121.23247792133381),
         "d1724efbf089a676a50b6c5f1ec9492b4611c677a08e73e6a33e3996e020cfce",
         "452695871991a1ca6f7d620e701887c0f2cb37519630473f173ff123c205b767",
     ),
@@ -261,14 +283,13 @@ _SEEN_VIEWS = {
 def _view(base: Dataset, view: str) -> Dataset:
     """The row of a view of a base dataset."""
     name = f"{base.name}_{view}"
-    center, std, *pinned = _SEEN_VIEWS.get(name, (None, None))
+    moments, *pinned = _SEEN_VIEWS.get(name, (None,))
     return replace(
         base,
         name=name,
         title=f"{base.title}, in the view {view}",
         shape=VIEWS[view].gives,
-        center=center,
-        std=std,
+        moments=moments,
         sha256=dict(zip(PARTS, pinned, strict=False)),
         base=base.name,
     )

@@ -4,7 +4,9 @@ import hashlib
 import os
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 import joblib
 import numpy as np
@@ -12,6 +14,8 @@ import pytest
 from sklearn.linear_model import SGDClassifier
 
 from gpicl_bench import errors, evaluate, load_learner, make
+from gpicl_bench.evaluation import workers as pool
+from gpicl_bench.evaluation.journal import num_kept
 from tests.conftest import ROOT
 from tests.learners import Guess, StepNearest, guess, nearest, scored_nearest, sequence_nearest
 
@@ -182,3 +186,79 @@ def test_memory_is_flat_from_1000_to_10000_tasks(workers):
     """The episodes alone of 9,000 tasks more would be 230 MB."""
     grown = peak(10_000, workers) - peak(1_000, workers)
     assert grown < 15e6
+
+
+def tired(context_x, context_y, query_x):
+    """The label of the last example; it raises at one question of one task."""
+    if len(context_y) == 5 and np.array_equal(query_x[0], TIRING):
+        raise RuntimeError("tired")
+    return context_y[-1:] if len(context_y) else [0]
+
+
+TIRING = SUITE.meta_test.episode(200).x[5]
+
+
+def test_an_error_loses_no_block_that_was_asked_with_it(tmp_path):
+    """Task 200 is in block 12 of 16; the three others of its window are finished and kept."""
+    with pytest.raises(errors.LearnerError, match=r"(?s)tired.*task 200, position 5"):
+        evaluate(tired, SUITE, num_tasks=256, positions=[0, 5], workers=2, checkpoint=tmp_path / "journal")
+    assert num_kept(tmp_path / "journal") == 256 - 16
+
+
+def environment(context_x, context_y, query_x):
+    return [int(os.environ.get("ANSWER", "0"))]
+
+
+def test_the_processes_of_each_evaluation_are_fresh(monkeypatch):
+    for answer in ("3", "4"):
+        monkeypatch.setenv("ANSWER", answer)
+        result = evaluate(environment, SUITE, num_tasks=8, positions=[0], workers=2)
+        assert np.unique(result.prediction).tolist() == [int(answer)]
+
+
+def nesting(context_x, context_y, query_x):
+    evaluate(environment, SUITE, num_tasks=2, positions=[0], workers=2)
+
+
+def test_an_evaluation_within_a_worker_takes_no_workers():
+    with pytest.raises(errors.LearnerError, match="an evaluation with workers runs in this process already"):
+        evaluate(nesting, SUITE, num_tasks=2, positions=[0], workers=2)
+
+
+def test_blocks_do_not_pile_up(monkeypatch):
+    """joblib would keep arrays over 1 MB in a file until the end, and draw tasks ahead of a slow disk."""
+    judged, drawn, ahead, files = pool.judged, pool.drawn, [0], []
+
+    def counting(plan, tasks):
+        ahead.append(ahead[-1] + 1)
+        return drawn(plan, tasks)
+
+    def looking(*arguments):
+        folders = [
+            f
+            for place in ("/dev/shm", tempfile.gettempdir())
+            for f in Path(place).glob(f"joblib_memmapping_folder_{os.getpid()}_*")
+        ]
+        files.extend(path for folder in folders for path in folder.rglob("*") if path.is_file())
+        ahead.append(ahead[-1] - 1)
+        return judged(*arguments)
+
+    monkeypatch.setattr(pool, "drawn", counting)
+    monkeypatch.setattr(pool, "judged", looking)
+    evaluate(environment, "random-proj-perm-v0", num_tasks=256, positions=[0], workers=2)
+    assert files == []
+    assert max(ahead) <= 4
+
+
+def test_a_back_end_that_gives_all_answers_together(monkeypatch):
+    """As Ray's does."""
+    parallel = joblib.Parallel
+
+    def together(*, return_as, **options):
+        if return_as != "list":
+            raise ValueError("this back end does not support it")
+        return parallel(return_as=return_as, **options)
+
+    monkeypatch.setattr(joblib, "Parallel", together)
+    one, two = (evaluate(environment, SUITE, num_tasks=40, positions=[0], workers=n) for n in (1, 2))
+    assert np.array_equal(one.prediction, two.prediction)

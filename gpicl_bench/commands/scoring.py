@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,10 @@ from gpicl_bench.commands.arguments import (
     suite_ids,
 )
 from gpicl_bench.commands.table import print_mean, print_result
-from gpicl_bench.errors import InvalidArgument, LearnerError, ResultError
-from gpicl_bench.evaluation import Result, evaluate, load_result
+from gpicl_bench.errors import GpiclBenchError, InvalidArgument, ResultError
+from gpicl_bench.evaluation import Result, evaluate, load_result, provenance
 from gpicl_bench.evaluation.journal import num_kept
-from gpicl_bench.evaluation.planning import Plan, about_result, differing, plan
+from gpicl_bench.evaluation.planning import Plan, about_result, differing, origin, plan
 from gpicl_bench.evaluation.results import QUICK_TASKS, RECORD_TASKS
 from gpicl_bench.evaluation.workers import check_workers
 from gpicl_bench.learners import LoadedLearner, load_learner
@@ -52,7 +53,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--workers", type=int, default=1, metavar="N", help="processes that answer (default: 1); the result is the same"
     )
     parser.add_argument(
-        "--resume", action="store_true", help="go on where a run to this --output was interrupted, or start"
+        "--resume",
+        action="store_true",
+        help="go on where a run to this --output was interrupted, or start; finished results stay",
     )
 
 
@@ -75,9 +78,10 @@ def run(options: argparse.Namespace) -> int:
         except KeyboardInterrupt:
             print(f"interrupted; {_told(path)}" if path is not None else "interrupted", file=sys.stderr)
             return 130
-        except LearnerError:
-            if path is not None and num_kept(_journal(path)):
-                print(_told(path), file=sys.stderr)
+        except GpiclBenchError:
+            with suppress(ResultError):  # the error that ended the run says more
+                if path is not None and num_kept(_journal(path)):
+                    print(_told(path), file=sys.stderr)
             raise
         print_result(result, path)
         results.append(result)
@@ -110,7 +114,8 @@ def _finished(planned: Plan, path: Path | None, resume: bool) -> Result | None:
     if path is None or not resume or not path.exists() or num_kept(_journal(path)):
         return None
     result = load_result(path)
-    differs = differing(about_result(result), planned.about)
+    theirs = {**about_result(result), "provenance": origin(result.provenance)}
+    differs = differing(theirs, {**planned.about, "provenance": origin(provenance())})
     if differs:
         raise ResultError(
             "this result is of another evaluation",

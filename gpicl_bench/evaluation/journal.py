@@ -4,13 +4,12 @@ The first line (`lines`) says of which evaluation it is. Then there is one for e
 which they were finished, and one for the seed of the audit.
 """
 
-import json
 import os
 import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -20,7 +19,7 @@ from gpicl_bench.errors import LearnerError, ResultError
 from gpicl_bench.evaluation.asking import Answered
 from gpicl_bench.evaluation.lines import Record, append, cut, damaged, locked, read, readable
 from gpicl_bench.evaluation.packing import pack, unpack
-from gpicl_bench.evaluation.planning import Plan, differing
+from gpicl_bench.evaluation.planning import Plan, differing, origin
 from gpicl_bench.evaluation.results import Provenance
 
 FORMAT = "gpicl-bench-journal/1"
@@ -64,13 +63,13 @@ class Journal:
                 expected="one of the two, always",
                 where=f"task {block.tasks[0]}",
             )
+        self.blocks.append(block)  # first: an interrupt must not make a written journal look empty
         if self.write is not None:
             now = time.perf_counter()
             seconds = {"tasks": block.task_seconds, "learner": block.learner_seconds, "total": now - self._since}
             span = [block.tasks.start, block.tasks.stop]
             self.write({"tasks": span, "seconds": seconds, "device": block.device, "arrays": pack(block)})
             self._since = now
-        self.blocks.append(block)
 
     def audit_seed(self) -> str:
         """The seed of the audit, drawn when it is first asked for: after the last answer that is scored."""
@@ -107,20 +106,21 @@ def kept(path: Path | None, plan: Plan, provenance: Provenance) -> Iterator[Jour
         ResultError: it is damaged, of another evaluation, in use, or cannot be written.
     """
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    about = {**plan.about, "provenance": json.loads(json.dumps(asdict(provenance)))}
+    about = {**plan.about, "provenance": origin(provenance)}
     if path is None:
         yield Journal(now, about)
         return
     with locked(path) as file:
         journal = _found(file, path)
         cut(file)
-        if journal is None or not journal.blocks:
-            os.ftruncate(file, 0)
-            journal = Journal(now, about)
-            append(file, path, {"format": FORMAT, "started": now, **about})
+        new = journal is None or not journal.blocks
+        journal = Journal(now, about) if journal is None or new else journal
         _check_same(journal.about, about, path)
         journal.write = partial(append, file, path)
         try:
+            if new:
+                os.ftruncate(file, 0)
+                journal.write({"format": FORMAT, "started": now, **about})
             yield journal
         finally:
             if not journal.blocks:

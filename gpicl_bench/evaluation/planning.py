@@ -10,7 +10,7 @@ from jaxtyping import Int64
 
 from gpicl_bench.auditing.report import Level
 from gpicl_bench.errors import InvalidArgument, check_integer
-from gpicl_bench.evaluation.results import LearnerRecord, Result, Setting
+from gpicl_bench.evaluation.results import LearnerRecord, Provenance, Result, Setting
 from gpicl_bench.learners import Adapter, LoadedLearner, adapt, named
 from gpicl_bench.registration import make
 from gpicl_bench.suite import PROTOCOL, Split, Suite
@@ -86,6 +86,12 @@ def plan(
     )
     usual: AuditLevel = "off" if adapter.withholds_labels else "quick"
     return Plan(loaded, adapter, record, split, asked, setting, usual if audit is None else audit)
+
+
+def origin(provenance: Provenance) -> dict[str, Any]:
+    """Versions, platform and commit, as plain values: what answers of one result have in common. Devices may differ."""
+    plain: dict[str, Any] = json.loads(json.dumps(asdict(provenance)))
+    return {name: value for name, value in plain.items() if name != "device"}
 
 
 def about_result(result: Result) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from collections.abc import Generator, Iterable, Iterator, Mapping
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ import numpy as np
 from jaxtyping import Float64, Int64, UInt8
 from threadpoolctl import threadpool_limits
 
-from gpicl_bench.errors import InvalidArgument, LearnerError, LearnerFileError, check_integer
+from gpicl_bench.errors import GpiclBenchError, InvalidArgument, LearnerError, LearnerFileError, check_integer
 from gpicl_bench.evaluation.asking import Answered, drawn, judged
 from gpicl_bench.evaluation.environment import device
 from gpicl_bench.evaluation.planning import Plan
@@ -29,6 +30,7 @@ from gpicl_bench.learners.prediction import calling
 from gpicl_bench.suite import Info
 
 _MOST = 1024
+_AHEAD = 2  # blocks drawn at a time, for each worker
 _PATIENCE = 0.5  # seconds between two looks whether the parent lives
 
 
@@ -79,6 +81,7 @@ class _Sent:
 
 
 _alone = threading.Lock()  # the number of BLAS threads and the path of imports belong to the whole process
+_running = threading.Lock()
 _known: tuple[str, Adapter] | None = None
 
 
@@ -100,57 +103,95 @@ def check_workers(workers: int, plan: Plan) -> int:
 
 
 def ask_workers(plan: Plan, blocks: Iterable[range], workers: int) -> Generator[Answered]:
-    """Ask about each block of tasks in one of several processes; blocks come back in any order.
+    """Ask about each block of tasks in one of several processes; blocks come back as they are finished.
 
-    At most two blocks for each worker are drawn ahead. An outer `joblib.parallel_config` chooses another back end.
+    Two blocks for each worker are drawn at a time, and the next ones when these have come back: memory is bounded, and
+    no finished block waits for others to be drawn. An outer `joblib.parallel_config` chooses another back end.
 
     Raises:
+        InvalidArgument: an evaluation with workers runs in this process already.
         LearnerError: the learner raised there, or returned no prediction; it cannot be sent; or a worker died.
         LearnerFileError: the learner's file was changed meanwhile, or does not run there.
     """
+    sent = _Sent(_source(plan.loaded), plan.split.info, plan.loaded.name, secrets.token_hex(16))
+    left = iter(blocks)
+    with _only(plan.loaded.name), _dying(plan.loaded.name), _parallel(workers, sent.token) as parallel:
+        while window := list(islice(left, _AHEAD * workers)):
+            yield from _asked(plan, sent, window, parallel)
+
+
+def _asked(plan: Plan, sent: _Sent, window: list[range], parallel: Any) -> Generator[Answered]:
+    """The blocks of a window; the first error is raised when all others have been answered."""
     import joblib
 
-    sent = _Sent(_source(plan.loaded), plan.split.info, plan.loaded.name, secrets.token_hex(16))
     waiting: dict[int, tuple[range, np.ndarray, float]] = {}
 
     def calls() -> Iterator[Any]:
-        for tasks in blocks:
+        for tasks in window:
             begin = time.perf_counter()
             block = drawn(plan, tasks)
             waiting[tasks.start] = tasks, block.y[:, plan.positions], time.perf_counter() - begin
-            yield joblib.delayed(_answer)(sent, block, plan.positions)
+            yield joblib.delayed(_answer)(sent, pickle.dumps(block), plan.positions)  # bytes: joblib keeps arrays
 
-    parallel = joblib.Parallel(
-        n_jobs=workers,
-        return_as="generator_unordered",
-        batch_size=1,
-        pre_dispatch="2*n_jobs",
-        initializer=_follow,
-        initargs=(os.getpid(),),
-    )
-    try:
-        with _dropping(parallel(calls())) as answers:
-            for start, values, seconds, where in answers:
-                tasks, y, task_seconds = waiting.pop(start)
+    errors: dict[int, GpiclBenchError] = {}
+    with _dropping(parallel(calls())) as answers:
+        for start, values, seconds, where in answers:
+            tasks, y, task_seconds = waiting.pop(start)
+            if isinstance(values, GpiclBenchError):
+                errors[start] = values
+            else:
                 yield judged(tasks, y, values, task_seconds, seconds, where)
+    if errors:
+        raise errors[min(errors)]
+
+
+@contextmanager
+def _only(name: str) -> Iterator[None]:
+    """One evaluation with workers at a time: joblib has one pool of processes, and a worker answers one question."""
+    if _alone.locked() or not _running.acquire(blocking=False):
+        raise InvalidArgument(
+            "an evaluation with workers runs in this process already", expected="workers=1 beside it", where=name
+        )
+    try:
+        yield
+    finally:
+        _running.release()
+
+
+@contextmanager
+def _dying(name: str) -> Iterator[None]:
+    try:
+        yield
     except BrokenProcessPool as error:
         raise LearnerError(
             "a worker process died",
             got=str(error).splitlines()[0],
-            where=plan.loaded.name,
+            where=name,
             hint="fewer workers if memory ran out; with one, the learner runs in this process",
         ) from error
 
 
+def _parallel(workers: int, token: str) -> Any:
+    """Processes of their own for this evaluation: older ones have older modules, folders and environments."""
+    import joblib
+
+    options = {"n_jobs": workers, "batch_size": 1, "pre_dispatch": "all", "initializer": _follow}
+    try:
+        return joblib.Parallel(return_as="generator_unordered", initargs=(os.getpid(), token), **options)
+    except ValueError:  # a back end, such as Ray's, that gives all answers together
+        return joblib.Parallel(return_as="list", initargs=(os.getpid(), token), **options)
+
+
 @contextmanager
-def _dropping(answers: Generator[Any]) -> Iterator[Generator[Any]]:
+def _dropping(answers: Any) -> Iterator[Any]:
     """Whatever ends the block, the workers end what they are doing; joblib would warn that answers are lost."""
     try:
         yield answers
     finally:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
-            answers.close()
+            if isinstance(answers, Generator):
+                answers.close()
 
 
 def _source(loaded: LoadedLearner) -> _File | _Pickled:
@@ -171,15 +212,17 @@ def _source(loaded: LoadedLearner) -> _File | _Pickled:
 
 
 def _answer(
-    sent: _Sent, block: Block, positions: Int64[np.ndarray, " P"]
-) -> tuple[int, Float64[np.ndarray, "B P C"] | Int64[np.ndarray, "B P"], float, str]:
-    """In a worker: the first task, its block's answers, the seconds that they took, and the device."""
-    with _alone:
-        adapter = _adapter(sent)
-        with threadpool_limits(1):
-            begin = time.perf_counter()
-            answers = adapter.predict(block, positions)
-            return block.tasks[0], answers, time.perf_counter() - begin, device()
+    sent: _Sent, content: bytes, positions: Int64[np.ndarray, " P"]
+) -> tuple[int, Float64[np.ndarray, "B P C"] | Int64[np.ndarray, "B P"] | GpiclBenchError, float, str]:
+    """In a worker: the first task, its block's answers or why there are none, the seconds it took, and the device."""
+    block: Block = pickle.loads(content)
+    with _alone, threadpool_limits(1):
+        begin = time.perf_counter()
+        try:
+            answers = _adapter(sent).predict(block, positions)
+        except GpiclBenchError as error:
+            return block.tasks[0], error, 0.0, device()
+        return block.tasks[0], answers, time.perf_counter() - begin, device()
 
 
 def _adapter(sent: _Sent) -> Adapter:
@@ -191,7 +234,7 @@ def _adapter(sent: _Sent) -> Adapter:
     return _known[1]
 
 
-def _follow(parent: int) -> None:
+def _follow(parent: int, token: str) -> None:
     """First of all in a process that was started to answer: leave ctrl-C to the parent, and end when the parent has."""
     starter = multiprocessing.parent_process()
     if starter is None or starter.pid != parent:

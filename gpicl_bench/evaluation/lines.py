@@ -103,7 +103,7 @@ def damaged(path: Path, number: int, error: Exception) -> ResultError:
         "the journal is damaged",
         got=error.what if isinstance(error, GpiclBenchError) else f"{type(error).__name__}: {error}",
         where=f"{path}, line {number}",
-        hint="delete the journal" if number == 1 else f"delete line {number}: its tasks are then asked again",
+        hint="delete the journal" if number == 1 else f"delete line {number}: tasks that it kept are asked again",
     )
 
 
@@ -144,6 +144,8 @@ def _lock(file: int) -> bool:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    except OSError:
+        return True  # a file system without locks: as above
     return True
 
 

@@ -7,7 +7,6 @@ asked for, and nothing depends on what was asked before.
 import hashlib
 import json
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -22,7 +21,9 @@ from gpicl_bench.registration import SuiteSpec
 from gpicl_bench.streams import Key, below, child_key, root_key, words
 
 if TYPE_CHECKING:
-    from gpicl_bench.sampler import Step
+    from jax.sharding import Mesh
+
+    from gpicl_bench.sampling import ImplicitSampler, Sampler
 
 PROTOCOL = 1
 _FINGERPRINT_TASKS = 4
@@ -159,15 +160,47 @@ class Split:
             np.stack([split._label_map(i) for i, _ in chosen]),
         )
 
-    def sampler(self, batch_size: int, num_tasks: int | None = None, seed: int = 0) -> "Callable[[Step], Batch]":
+    def sampler(
+        self,
+        batch_size: int,
+        num_tasks: int | None = None,
+        seed: int = 0,
+        *,
+        pool_bytes: int | None = None,
+        mesh: "Mesh | None" = None,
+    ) -> "Sampler":
         """The same batches as a pure JAX function of the step, for use inside `jit` and `lax.scan`.
 
         The function is a pytree of the images and the keys: pass it into a jitted function as an argument.
-        """
-        from gpicl_bench.sampler import make_sampler
 
-        self.check_batch(batch_size, num_tasks)
-        return make_sampler(self.at_seed(seed), batch_size, num_tasks)
+        Args:
+            batch_size, num_tasks, seed: as for `batch`.
+            pool_bytes: keep the projections of the pool on the device, num_tasks·D² bytes, if they are no more than this
+                many; None: draw them in each step.
+            mesh: of JAX devices, all of whose axes together divide the batch; None: one device. The bits are the same.
+
+        Raises:
+            InvalidArgument: a number is out of range, the pool is larger than `pool_bytes`, or the mesh does not
+                divide the batch.
+        """
+        from gpicl_bench.sampling import make_sampler
+
+        return make_sampler(self.at_seed(seed), batch_size, num_tasks, pool_bytes, mesh)
+
+    def implicit_sampler(
+        self, batch_size: int, num_tasks: int | None = None, seed: int = 0, *, mesh: "Mesh | None" = None
+    ) -> "ImplicitSampler":
+        """Batches with the law of the tasks and without their identity, faster: for meta-training on fresh tasks.
+
+        Of `meta_train`, with an unbounded pool, of suites with projections. A batch has x, y and label_map, no numbers: these are not the
+        tasks of record, and x may differ in its last bits between devices. Gaussian projections, never drawn: `sampling/implicit.py`.
+
+        Raises:
+            InvalidArgument: a finite pool, another split or another suite was asked for; or as `sampler` does.
+        """
+        from gpicl_bench.sampling import make_implicit_sampler
+
+        return make_implicit_sampler(self.at_seed(seed), batch_size, num_tasks, mesh)
 
     def at_seed(self, seed: int) -> "Split":
         """This split at a meta-training seed, 0 ≤ seed < 2^64; 0 leaves it as it is."""

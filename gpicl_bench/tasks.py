@@ -1,6 +1,6 @@
 """Input transforms, label transforms and episodes: pure functions of a key and of pixels.
 
-This is the NumPy reference of protocol 1, written to be read. `gpicl_bench/sampler.py` computes the
+This is the NumPy reference of protocol 1, written to be read. `gpicl_bench/sampling` computes the
 same bits with JAX. Everything is an integer up to one last float32 multiplication.
 """
 

@@ -11,9 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax import lax
 
-import gpicl_bench.sampler
-from gpicl_bench import errors, make
-from gpicl_bench.sampler import add64, below, make_sampler, multiply64
+import gpicl_bench.sampling.sampler
+from gpicl_bench import errors, make, tasks
+from gpicl_bench.sampling import make_sampler
+from gpicl_bench.sampling.projection import product
+from gpicl_bench.sampling.words import add64, below, draw_indices, multiply64
 from tests.samples import BUNDLED, numbers64, splits, suites_at_hand
 
 DIGITS = "digits-proj-perm-v0"
@@ -176,7 +178,7 @@ def test_what_is_no_step_is_refused(step):
 
 def test_without_the_seal_the_compiler_does_merge(monkeypatch):
     """The test above can fail: XLA folds x · 3.3 into the scale of x."""
-    monkeypatch.setattr(gpicl_bench.sampler, "seal", lambda x, whole, key: x)
+    monkeypatch.setattr(gpicl_bench.sampling.sampler, "seal", lambda x, whole, key: x)
     split = make(DIGITS).meta_test
     x = np.stack([split.episode(i).x for i in range(8)])
     merged = jax.jit(lambda sampler: sampler(0).x * jnp.float32(3.3))(make_sampler(split, 8, None))
@@ -186,8 +188,8 @@ def test_without_the_seal_the_compiler_does_merge(monkeypatch):
 def test_wide_projections_use_whole_numbers():
     """Past the width where float32 sums are exact, the sum is int32: worst case, every product equal."""
     dimension = gpicl_bench.tasks.EXACT_IN_FLOAT32 + 8
-    matrix, pixels = jnp.full((dimension, dimension), 58, jnp.int8), jnp.full((1, dimension), 254, jnp.uint8)
-    assert (gpicl_bench.sampler.project(matrix, pixels, 1) == 58 * 253 * dimension).all()
+    weights, pixels = jnp.full((dimension, dimension), 58.0), jnp.full((1, dimension), 253.0)
+    assert (product(pixels, weights) == 58 * 253 * dimension).all()
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1), numbers64)
@@ -202,9 +204,8 @@ def test_arithmetic_on_pairs(a, b, wide):
 @given(st.integers(0, 2**64 - 1), st.sampled_from([(1, 1), (2, 2), (7, 3), (40, 40), (97, 60), (1000, 100)]))
 def test_doubling_follows_every_chain_of_swaps(number, sizes):
     from gpicl_bench.streams import root_key
-    from gpicl_bench.tasks import draw_indices
 
     pool, length = sizes
     key = root_key(str(number))
-    draw = partial(gpicl_bench.sampler.draw_indices, pool=pool, num_examples=length, replacement=False)
-    assert np.array_equal(draw(jnp.asarray(key)), draw_indices(key, pool, length, replacement=False))
+    draw = partial(draw_indices, pool=pool, num_examples=length, replacement=False)
+    assert np.array_equal(draw(jnp.asarray(key)), tasks.draw_indices(key, pool, length, replacement=False))

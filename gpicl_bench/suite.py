@@ -174,10 +174,12 @@ class Split:
         The function is a pytree of the images and the keys: pass it into a jitted function as an argument.
 
         Args:
-            batch_size, num_tasks, seed: as for `batch`.
-            pool_bytes: keep the projections of the pool on the device, num_tasks·D² bytes, if they are no more than this
-                many; None: draw them in each step.
-            mesh: of JAX devices, all of whose axes together divide the batch; None: one device. The bits are the same.
+            batch_size: B ≥ 1.
+            num_tasks: M, or None, as for `batch`.
+            seed: of meta-training, as for `batch`.
+            pool_bytes: keep the projections of the pool on the device, num_tasks·D² bytes, at most this many;
+                None: draw them in each step.
+            mesh: of JAX devices, all of whose axes together divide the batch; None: one device. Same bits.
 
         Raises:
             InvalidArgument: a number is out of range, the pool is larger than `pool_bytes`, or the mesh does not
@@ -192,8 +194,8 @@ class Split:
     ) -> "ImplicitSampler":
         """Batches with the law of the tasks and without their identity, faster: for meta-training on fresh tasks.
 
-        Of `meta_train`, with an unbounded pool, of suites with projections. A batch has x, y and label_map, no numbers: these are not the
-        tasks of record, and x may differ in its last bits between devices. Gaussian projections, never drawn: `sampling/implicit.py`.
+        Of `meta_train`, with an unbounded pool, of suites with projections. A batch has x, y and label_map, no numbers:
+        these are not the tasks of record, and x may differ between devices in its last bits.
 
         Raises:
             InvalidArgument: a finite pool, another split or another suite was asked for; or as `sampler` does.

@@ -1,10 +1,10 @@
 """Projections, drawn and multiplied a few at a time, to the bits of `gpicl_bench/tasks.py`.
 
-The cost of a task is drawing D² bytes and one product of T·D² multiplications. To come near the cost of the product alone:
+A task costs D² random bytes and one product of T·D² multiplications. To come near the cost of the product alone:
 
 - the words are drawn as two planes `[D/8, D]`, one for each word of a block, and their bytes taken as eight planes, so
-  that nothing is interleaved or transposed: together these planes are A_intᵀ with its rows in the order of `plane_order`,
-  and the pixels stand in that order too;
+  that nothing is interleaved or transposed: together these planes are A_intᵀ with its rows in the order of
+  `plane_order`, and the pixels stand in that order too;
 - the table of normals is a rational function, rounded: a gather is one load at a time on a CPU;
 - the words of the next projections are carried through the loop that multiplies the present ones. What a loop
   carries is in memory: a compiler would otherwise draw the words again for each of the eight planes.
@@ -60,9 +60,7 @@ def normal(byte: UInt8[Array, "*n"]) -> Float32[Array, "*n"]:
     return jnp.rint(q * above / (1 - 1.559770 * s + 0.570191 * s * s))
 
 
-def product(
-    whole: Float[Array, "T D"], weights: Float[Array, "D D"]
-) -> Float32[Array, "T D"] | Int32[Array, "T D"]:
+def product(whole: Float[Array, "T D"], weights: Float[Array, "D D"]) -> Float32[Array, "T D"] | Int32[Array, "T D"]:
     """z = whole · weights, exact: float32 sums where they are, else int32 sums of those.
 
     Exact in any order and from float32 or bfloat16 operands: whole numbers up to 256 in size have 8 bits.
@@ -122,9 +120,7 @@ def over_drawn(
     return unchunked(lax.scan(turn, draw(keys[0]), (jnp.roll(keys, -1, axis=0), *parts))[1], length)
 
 
-def over_kept(
-    pool: Any, numbers: UInt32[Array, " B"], at_once: int, function: Callable[..., Any], *arrays: Any
-) -> Any:
+def over_kept(pool: Any, numbers: UInt32[Array, " B"], at_once: int, function: Callable[..., Any], *arrays: Any) -> Any:
     """The same with projections that were drawn before: int8 `[M, D, D]`, as `unfolded` has them."""
 
     def turn(_: None, rows: tuple[Any, ...]) -> tuple[None, Any]:
@@ -135,12 +131,13 @@ def over_kept(
 
 
 def chunked(arrays: Any, most: int) -> Any:
-    """Arrays `[B, …]` as `[chunks, size, …]` with size ≤ most; the last row is repeated where B is no multiple."""
+    """Arrays `[B, …]` as `[chunks, size, …]`, size ≤ most; if none divides B well, the last row is repeated."""
     length = len(jax.tree.leaves(arrays)[0])
-    chunks = -(-length // most)
-    size = -(-length // chunks)
-    rows = np.minimum(np.arange(chunks * size), length - 1)
-    return jax.tree.map(lambda a: (a if len(rows) == length else a[rows]).reshape(chunks, size, *a.shape[1:]), arrays)
+    size = max(n for n in range(1, min(most, length) + 1) if length % n == 0)
+    if 2 * size <= min(most, length):
+        size = -(-length // -(-length // most))
+    rows = np.minimum(np.arange(-(-length // size) * size), length - 1)
+    return jax.tree.map(lambda a: (a if len(rows) == length else a[rows]).reshape(-1, size, *a.shape[1:]), arrays)
 
 
 def unchunked(arrays: Any, length: int) -> Any:

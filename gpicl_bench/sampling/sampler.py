@@ -1,4 +1,4 @@
-"""Batches of the tasks of `gpicl_bench/tasks.py`: the same bits under jit, vmap and scan, on any device and any number of them."""
+"""Batches of the tasks of `gpicl_bench/tasks.py`: the same bits under jit, vmap and scan, on one device or on many."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -40,6 +40,8 @@ Step = int | np.integer | np.ndarray | Integer[Array, ""] | Pair
 # Bytes of the arrays that exist at once beside the batch: on a CPU a core's cache, elsewhere enough to fill the device.
 _WORKSPACE = {"cpu": 2**22}
 _WORKSPACE_ELSEWHERE = 2**29
+_EPISODES_AT_ONCE = 256  # for whose images T·T comparisons exist at once
+_WHOLE = PartitionSpec()  # type: ignore[no-untyped-call]
 
 
 @partial(
@@ -102,11 +104,11 @@ class Sampler:
         draw = partial(
             draw_indices, pool=len(self.labels), num_examples=spec.num_examples, replacement=known.replacement
         )
-        indices = jax.vmap(draw)(key)
+        indices = lax.map(draw, key, batch_size=min(_EPISODES_AT_ONCE, len(key)))
         label_map = jnp.broadcast_to(jnp.arange(known.num_classes, dtype=jnp.int32), (len(task), known.num_classes))
         if spec.label == "perm":
-            draw_map = lambda i: stable_argsort(words(child_key(self.keys["label"], i), known.num_classes))  # noqa: E731
-            label_map = jax.vmap(draw_map)(task)
+            task_key = jax.vmap(partial(child_key, self.keys["label"]))(task)
+            label_map = jax.vmap(lambda key: stable_argsort(words(key, known.num_classes)))(task_key)
         return key, indices, jnp.take_along_axis(label_map, self.labels[indices], axis=1), label_map
 
     def at_once(self, size: int) -> int:
@@ -132,7 +134,7 @@ class Sampler:
         return over_drawn(self.projection_keys(task), known.dimension, at_once, project, indices, key)
 
     def projection_keys(self, task: UInt32[Array, "B 2"]) -> UInt32[Array, "B 2"]:
-        return jax.vmap(lambda i: child_key(self.keys["input"], i))(task)
+        return jax.vmap(partial(child_key, self.keys["input"]))(task)
 
     def _standardised(
         self, task: UInt32[Array, "B 2"], key: UInt32[Array, "B 2"], indices: Int32[Array, "B T"]
@@ -156,13 +158,13 @@ class Sampler:
 
 
 def divided(function: Callable[..., Any], mesh: Mesh | None) -> Callable[..., Any]:
-    """`function(sampler, *arrays)` with the rows of the arrays, and of the result, divided among the devices of a mesh."""
+    """`function(sampler, *arrays)`, the rows of the arrays and of the result divided among the devices of a mesh."""
     if mesh is None:
         return function
-    rows = PartitionSpec(mesh.axis_names)
+    rows = PartitionSpec(mesh.axis_names)  # type: ignore[no-untyped-call]
 
     def shared(sampler: Any, *arrays: Any) -> Any:
-        specs = (PartitionSpec(), *[rows] * len(arrays))
+        specs = (_WHOLE, *[rows] * len(arrays))
         return jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=rows)(sampler, *arrays)
 
     return shared
@@ -183,7 +185,7 @@ def make_sampler(
     split.check_batch(batch_size, num_tasks)
     _check_mesh(mesh, batch_size)
     _check_pool(split, num_tasks, pool_bytes)
-    place = partial(jax.device_put, device=None if mesh is None else NamedSharding(mesh, PartitionSpec()))
+    place = partial(jax.device_put, device=None if mesh is None else NamedSharding(mesh, _WHOLE))
     pixels, part = split.part.pixels, split.part
     if split.spec.input == "proj":
         pixels = pixels[:, plane_order(split.dataset.dimension)]

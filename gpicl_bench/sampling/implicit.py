@@ -94,7 +94,7 @@ def implicit_inputs(key: Pair, images: Float32[Array, "T D"], index: Int32[Array
 def standard_normals(key: Pair, rows: int, columns: int) -> Float32[Array, "{rows} {columns}"]:
     """√2·erf⁻¹(u), u uniform on the odd multiples of 2^-24 between -1 and 1: no normal beyond 5.4."""
     row, column = (jnp.arange(n, dtype=jnp.uint32) for n in (rows, columns))
-    drawn, _ = block(key, row[:, None] * columns + column)  # both words would need an interleave, which costs more
+    drawn, _ = block(key, row[:, None] * columns + column[None, :])  # both words would need an interleave, which costs more
     odd = 2 * (drawn >> 8).astype(jnp.int32) + (1 - 2**24)
     return math.sqrt(2) * inverse_erf(odd.astype(jnp.float32) / 2**24)
 

@@ -53,7 +53,7 @@ def unfolded(words: Words, dimension: int) -> Float32[Array, "D D"]:
 
 
 def normal(byte: UInt8[Array, "*n"]) -> Float32[Array, "*n"]:
-    """`tasks.TABLE[byte]`: a rational approximation of 20 · Φ⁻¹ that is 0.005 or more away from every half, rounded."""
+    """`tasks.TABLE[byte]`: a rational approximation of 20 · Φ⁻¹ that stays 0.004 away from every half, rounded."""
     q = (byte.astype(jnp.float32) - 127.5) / 128
     s = q * q
     above = 25.025988 - 32.516504 * s + 8.156083 * s * s

@@ -88,11 +88,12 @@ def _card(about: dict[str, Any]) -> dict[str, Any]:
     training = about["settings"]["training"]
     met = training["num_tasks"] or about["step"] * training["batch_size"]
     licence = {"licence": about["licence"]} if "licence" in about else {}
+    exact = training.get("tasks", "exact") == "exact"  # implicit tasks are those of no seed
     return {
         "meta_training": {
             "suite": about["settings"]["suite"],
             "num_tasks": met,
-            "seed": training["seed"],
+            **({"seed": training["seed"]} if exact else {}),
             "steps": about["step"],
         },
         "stochastic": False,

@@ -21,7 +21,7 @@ import numpy as np
 
 from baselines.checkpoint import CheckpointError, read_about, read_arrays, write_checkpoint, write_file, write_json
 from baselines.settings import Settings
-from baselines.training import Looked, Measured, State, Trainer, make_trainer
+from baselines.training import Looked, Measured, State, Trainer, make_tasks, make_trainer
 from gpicl_bench import provenance
 from gpicl_bench.errors import GpiclBenchError
 
@@ -101,7 +101,7 @@ def _train(
     settings: Settings, folder: Path, trainer: Trainer, state: State, about: Row, report: Callable[[Row], None]
 ) -> None:
     training, suite = settings.training, settings.made_suite
-    sampler = suite.meta_train.sampler(training.batch_size, training.num_tasks, training.seed)
+    sampler = make_tasks(settings)
     validation = jax.jit(lambda tasks: tasks(0))(suite.meta_validation.sampler(training.validation_tasks))
     look, compiled = jax.jit(trainer.look), {}
     began, spent = time.monotonic(), about["seconds"]

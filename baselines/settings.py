@@ -32,6 +32,7 @@ class Training:
         batch_size: B, episodes an update.
         learning_rate: of Adam, after the warm-up.
         num_tasks: M, the tasks of the pool; None: every episode is of a new task.
+        tasks: `exact`, those of the suite, or `implicit`, others with the same law: faster, for an unbounded pool.
         seed: of the pool, of its order and of the initial weights.
         warmup: steps over which the learning rate rises from 0.
         schedule: `cosine`, to 0 after the last step, or `constant`.
@@ -48,6 +49,7 @@ class Training:
     batch_size: Count
     learning_rate: Positive
     num_tasks: Annotated[int, Field(ge=1, lt=2**32)] | None = None
+    tasks: Literal["exact", "implicit"] = "exact"
     seed: Seed = 0
     warmup: Annotated[int, Field(ge=0, lt=2**31)] = 0
     schedule: Literal["cosine", "constant"] = "cosine"
@@ -61,6 +63,10 @@ class Training:
     def __post_init__(self) -> None:
         if self.warmup > self.steps:
             raise InvalidArgument("the warm-up is longer than the run", expected=f"≤ {self.steps}", got=self.warmup)
+        if self.tasks == "implicit" and self.num_tasks is not None:
+            raise InvalidArgument(
+                "implicit tasks have no finite pool", expected="num_tasks: none", got=f"num_tasks = {self.num_tasks}"
+            )
 
 
 @dataclass(frozen=True)

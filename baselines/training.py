@@ -18,6 +18,7 @@ from jaxtyping import Array, Float, Int, PyTree
 from baselines.model import Model, skeleton
 from baselines.settings import Settings, Training, model_class
 from gpicl_bench import Batch
+from gpicl_bench.sampling import ImplicitBatch
 
 
 class State(NamedTuple):
@@ -76,7 +77,9 @@ def make_trainer(settings: Settings) -> Trainer:
         weights = eqx.filter(build(), eqx.is_array)
         return State(weights, optimiser.init(weights))
 
-    def train(sampler: Callable[[Any], Batch], state: State, steps: Int[Array, " n"]) -> tuple[State, Measured]:
+    def train(
+        sampler: Callable[[Any], Batch | ImplicitBatch], state: State, steps: Int[Array, " n"]
+    ) -> tuple[State, Measured]:
         def step(state: State, number: Int[Array, ""]) -> tuple[State, Measured]:
             batch = with_fixed_permutation(sampler(number), fixed)
             state, value, norm, right = train_step(objective, optimiser, state, batch)
@@ -91,8 +94,15 @@ def make_trainer(settings: Settings) -> Trainer:
     return Trainer(start, train, look)
 
 
+def make_tasks(settings: Settings) -> Callable[[Any], Batch | ImplicitBatch]:
+    """The sampler of a run: the batch of a step."""
+    training, split = settings.training, settings.made_suite.meta_train
+    draw = split.implicit_sampler if training.tasks == "implicit" else split.sampler
+    return draw(training.batch_size, training.num_tasks, training.seed)
+
+
 def train_step(
-    objective: Callable[..., Any], optimiser: optax.GradientTransformation, state: State, batch: Batch
+    objective: Callable[..., Any], optimiser: optax.GradientTransformation, state: State, batch: Batch | ImplicitBatch
 ) -> tuple[State, Float[Array, ""], Float[Array, ""], Float[Array, "B T"]]:
     """One update of the weights; the loss, the norm of its gradient and which predictions were right before it."""
     (value, right), gradient = jax.value_and_grad(objective, has_aux=True)(state.weights, batch)
@@ -102,7 +112,7 @@ def train_step(
 
 
 def loss(
-    static: PyTree[Any], compute: jnp.dtype, weights: PyTree[Array], batch: Batch
+    static: PyTree[Any], compute: jnp.dtype, weights: PyTree[Array], batch: Batch | ImplicitBatch
 ) -> tuple[Float[Array, ""], Float[Array, "B T"]]:
     """The cross-entropy in nats, and which predictions are right, 1 or 0."""
     model = eqx.combine(jax.tree.map(lambda w: w.astype(compute), weights), static)
@@ -121,7 +131,7 @@ def make_optimiser(training: Training) -> optax.GradientTransformation:
     return optax.chain(optax.clip_by_global_norm(training.clip), optax.adam(schedule, eps=training.adam_epsilon))
 
 
-def with_fixed_permutation(batch: Batch, fixed: int) -> Batch:
+def with_fixed_permutation(batch: Batch | ImplicitBatch, fixed: int) -> Batch | ImplicitBatch:
     """The first `fixed` episodes of a batch with the base dataset's own classes as labels."""
     if fixed == 0:
         return batch

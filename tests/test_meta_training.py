@@ -20,7 +20,7 @@ from baselines.learner import restore
 from baselines.lstm import Lstm
 from baselines.run import TrainingError, best, checkpoints, read_metrics, run
 from baselines.settings import MODELS, make_settings
-from baselines.training import State, make_trainer, with_fixed_permutation
+from baselines.training import State, make_tasks, make_trainer, with_fixed_permutation
 from baselines.transformer import Transformer
 from gpicl_bench import evaluate, load_learner, make
 from gpicl_bench.errors import InvalidArgument, LearnerFileError
@@ -132,6 +132,7 @@ def test_the_fixed_permutation_is_that_of_the_base_dataset():
         {"seed": 1},
         {"seed": 2**32},
         {"num_tasks": 2},
+        {"tasks": "implicit"},
         {"batch_size": 4},
         {"fixed_permutation": 0.5},
         {"adam_epsilon": 0.1},
@@ -147,12 +148,23 @@ def test_the_fixed_permutation_is_that_of_the_base_dataset():
 )
 def test_every_option_changes_the_weights(options):
     def trained(settings):
-        training, trainer = settings.training, make_trainer(settings)
-        sampler = settings.made_suite.meta_train.sampler(training.batch_size, training.num_tasks, training.seed)
-        return jax.tree.leaves(jax.jit(trainer.train)(sampler, trainer.start(), jnp.arange(3))[0].weights)
+        trainer = make_trainer(settings)
+        return jax.tree.leaves(jax.jit(trainer.train)(make_tasks(settings), trainer.start(), jnp.arange(3))[0].weights)
 
     ours, other = trained(small()), trained(small(**options))
     assert any(not np.array_equal(a, b) for a, b in zip(ours, other, strict=True))
+
+
+def test_a_learner_of_implicit_tasks_names_no_seed(tmp_path, finished):
+    """It has met none of the tasks of a seed; the diagnosis of what was seen relies on that."""
+    assert run(small(tasks="implicit", seed=3, fixed_permutation=0.4), tmp_path)
+    suite = small().made_suite
+    cards = [
+        load_learner(ROOT / "baselines" / "lstm.py", suite.info, {"checkpoint": str(folder)}).learner.card
+        for folder in (tmp_path, finished[0])
+    ]
+    assert set(cards[0]["meta_training"]) == {"suite", "num_tasks", "steps"}
+    assert cards[1]["meta_training"]["seed"] == 0
 
 
 def test_a_run_leaves_metrics_checkpoints_and_the_best_weights(finished):
@@ -414,6 +426,8 @@ def test_a_batch_that_does_not_fit_is_refused_with_advice(tmp_path):
         ({"fixed_permutation": 1.5}, "fixed_permutation is out of range"),
         ({"seed": -1}, "seed is out of range"),
         ({"num_tasks": 0}, "num_tasks"),
+        ({"num_tasks": 5, "tasks": "implicit"}, "implicit tasks have no finite pool"),
+        ({"tasks": "other"}, "tasks is out of range"),
         ({"hidden": 0}, "hidden is out of range"),
         ({"hidden": -3}, "hidden is out of range"),
         ({"warmup": 11}, "longer than the run"),

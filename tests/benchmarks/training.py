@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from baselines.settings import make_settings
 from baselines.training import make_trainer
 from gpicl_bench import provenance
+from tests.benchmarks.rounds import Contender, interleaved
 
 STEPS = 20
 
@@ -120,6 +121,30 @@ def measure(settings, rounds):
 
 def sampler_alone(sampler, total, steps):
     return jax.lax.scan(lambda total, number: (total + sampler(number).x.mean(), None), total, steps)[0]
+
+
+def measure_share(rounds):
+    """Of the training step of the paper's Transformer, the time that its tasks take: each path in and beside the step."""
+    batch_size = 1024 if jax.default_backend() != "cpu" else 16
+    settings = make_settings("transformer", "paper", {"batch_size": batch_size, "num_tasks": None})
+    train, trainer = settings.made_suite.meta_train, make_trainer(settings)
+    steps = jnp.arange(4, dtype=jnp.int32)
+    found = {}
+    for name, draw in {"exact": train.sampler, "implicit": train.implicit_sampler}.items():
+        sampler, whole, alone = draw(batch_size), jax.jit(trainer.train), jax.jit(sampler_alone)
+        state = trainer.start()
+        contenders = {
+            "step": Contender(
+                lambda _, s=sampler, f=whole, at=state: jax.block_until_ready(f(s, at, steps)), len(steps)
+            ),
+            "tasks": Contender(
+                lambda _, s=sampler, f=alone: jax.block_until_ready(f(s, jnp.zeros(()), steps)), len(steps)
+            ),
+        }
+        measured = interleaved(f"{name} tasks in the training step", contenders, rounds)
+        milliseconds = {part: 1000 / measured[part]["tasks_per_second"] for part in contenders}
+        found[name] = {**milliseconds, "share": milliseconds["tasks"] / milliseconds["step"]}
+    return {"suite": settings.suite, "batch": batch_size, "compute": settings.training.compute, "paths": found}
 
 
 def matrix_rate(dtype, size):

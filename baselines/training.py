@@ -17,8 +17,7 @@ from jaxtyping import Array, Float, Int, PyTree
 
 from baselines.model import Model, skeleton
 from baselines.settings import Settings, Training, model_class
-from gpicl_bench import Batch
-from gpicl_bench.sampling import ImplicitBatch
+from gpicl_bench import Batch, ImplicitBatch
 
 
 class State(NamedTuple):

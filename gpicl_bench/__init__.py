@@ -14,7 +14,7 @@ from gpicl_bench.disjointness import Overlap, overlap
 from gpicl_bench.evaluation import Comparison, Provenance, Result, compare, evaluate, load_result, provenance
 from gpicl_bench.learners import load_learner, sequence_learner
 from gpicl_bench.registration import SuiteSpec, benchmark, make, pprint_registry, register, registry, spec
-from gpicl_bench.suite import Batch, Episode, Info, Split, Suite, Task
+from gpicl_bench.suite import Batch, Episode, ImplicitBatch, Info, Split, Suite, Task
 
 __version__ = "0.1.0"
 
@@ -24,6 +24,7 @@ __all__ = [
     "Check",
     "Comparison",
     "Episode",
+    "ImplicitBatch",
     "Info",
     "Overlap",
     "Provenance",

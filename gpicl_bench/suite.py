@@ -69,6 +69,14 @@ class Batch(NamedTuple):
     label_map: Int32[Any, "B C"]
 
 
+class ImplicitBatch(NamedTuple):
+    """B episodes for meta-training, of tasks that have the law of a suite's, and no number."""
+
+    x: Float32[Any, "B T D"]
+    y: Int32[Any, "B T"]
+    label_map: Int32[Any, "B C"]
+
+
 @dataclass(frozen=True)
 class Info:
     """What a learner is told of a suite: its id, the dimensions, and no data.

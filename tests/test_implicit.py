@@ -11,8 +11,8 @@ import scipy.special
 import scipy.stats
 from jax import lax
 
-from gpicl_bench import Batch, errors, make
-from gpicl_bench.sampling.implicit import ImplicitBatch, implicit_inputs, inverse_erf, standard_normals
+from gpicl_bench import Batch, ImplicitBatch, errors, make
+from gpicl_bench.sampling.implicit import implicit_inputs, inverse_erf, standard_normals
 from gpicl_bench.streams import child_key, root_key
 from gpicl_bench.tasks import SIGMA, projection
 

@@ -12,7 +12,7 @@ the same, higher moments differ by O(1/D).
 import math
 from dataclasses import dataclass
 from functools import partial, reduce
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -25,7 +25,7 @@ from gpicl_bench.sampling.projection import chunked, unchunked
 from gpicl_bench.sampling.sampler import Sampler, Step, divided, make_sampler
 from gpicl_bench.sampling.words import Pair, block, child_key
 from gpicl_bench.streams import root_key
-from gpicl_bench.suite import Split
+from gpicl_bench.suite import ImplicitBatch, Split
 
 _EPSILON = 3e-5  # of an image's own variance, added to it: float32 sums of 100 squares need it, and it is not seen
 _UNROLL = 4  # episodes on their way at the same time: on a CPU one's factorisation beside another's products
@@ -37,14 +37,6 @@ _TAIL = (
     *(-0.000200214257, 0.000100950558, 0.00134934322, -0.00367342844, 0.00573950773, -0.0076224613, 0.00943887047),
     *(1.00167406, 2.83297682),
 )
-
-
-class ImplicitBatch(NamedTuple):
-    """B episodes of tasks that have the law of a suite's, and no number."""
-
-    x: Float32[Any, "B T D"]
-    y: Int32[Any, "B T"]
-    label_map: Int32[Any, "B C"]
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=["examples", "key"], meta_fields=[])
@@ -94,7 +86,9 @@ def implicit_inputs(key: Pair, images: Float32[Array, "T D"], index: Int32[Array
 def standard_normals(key: Pair, rows: int, columns: int) -> Float32[Array, "{rows} {columns}"]:
     """√2·erf⁻¹(u), u uniform on the odd multiples of 2^-24 between -1 and 1: no normal beyond 5.4."""
     row, column = (jnp.arange(n, dtype=jnp.uint32) for n in (rows, columns))
-    drawn, _ = block(key, row[:, None] * columns + column[None, :])  # both words would need an interleave, which costs more
+    drawn, _ = block(
+        key, row[:, None] * columns + column[None, :]
+    )  # both words would need an interleave, which costs more
     odd = 2 * (drawn >> 8).astype(jnp.int32) + (1 - 2**24)
     return math.sqrt(2) * inverse_erf(odd.astype(jnp.float32) / 2**24)
 

@@ -9,9 +9,8 @@ The law is that of Gaussian entries. The entries of record are Gaussian to 8 bit
 the same, higher moments differ by O(1/D).
 """
 
-import math
 from dataclasses import dataclass
-from functools import partial, reduce
+from functools import partial
 from typing import Any
 
 import jax
@@ -29,14 +28,6 @@ from gpicl_bench.suite import ImplicitBatch, Split
 
 _EPSILON = 3e-5  # of an image's own variance, added to it: float32 sums of 100 squares need it, and it is not seen
 _UNROLL = 4  # episodes on their way at the same time: on a CPU one's factorisation beside another's products
-_MIDDLE = (
-    *(2.81022636e-08, 3.43273939e-07, -3.5233877e-06, -4.39150654e-06, 0.00021858087, -0.00125372503, -0.00417768164),
-    *(0.246640727, 1.50140941),
-)
-_TAIL = (
-    *(-0.000200214257, 0.000100950558, 0.00134934322, -0.00367342844, 0.00573950773, -0.0076224613, 0.00943887047),
-    *(1.00167406, 2.83297682),
-)
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=["examples", "key"], meta_fields=[])
@@ -84,27 +75,18 @@ def implicit_inputs(key: Pair, images: Float32[Array, "T D"], index: Int32[Array
 
 
 def standard_normals(key: Pair, rows: int, columns: int) -> Float32[Array, "{rows} {columns}"]:
-    """√2·erf⁻¹(u), u uniform on the odd multiples of 2^-24 between -1 and 1: no normal beyond 5.4."""
-    row, column = (jnp.arange(n, dtype=jnp.uint32) for n in (rows, columns))
-    drawn, _ = block(
-        key, row[:, None] * columns + column[None, :]
-    )  # both words would need an interleave, which costs more
-    odd = 2 * (drawn >> 8).astype(jnp.int32) + (1 - 2**24)
-    return math.sqrt(2) * inverse_erf(odd.astype(jnp.float32) / 2**24)
+    """A normal for each block of two words: the sum of four uniforms of 16 bits, and a function that makes it normal.
 
-
-def inverse_erf(u: Float32[Array, "*n"]) -> Float32[Array, "*n"]:
-    """erf⁻¹ in single precision (Giles, "Approximating the erfinv function", GPU Computing Gems, 2011).
-
-    With log(1 - u²) where JAX's own erf_inv takes log1p(-u²): a relative error under 1e-6, and less time.
+    The method of Teichroew (Knuth, The Art of Computer Programming 2, 3.4.1) with a rational function, fitted to
+    Φ⁻¹(F(t)), F the distribution of such a sum t from -1 to 1: no probability is off by more than 0.0006, the variance
+    is 1 within 10⁻⁶, and the largest is 6.6. That is finer than the 8 bits of the projections of record.
     """
-    w = -jnp.log((1 - u) * (1 + u))
-    return jnp.where(w < 5, _polynomial(_MIDDLE, w - 2.5), _polynomial(_TAIL, jnp.sqrt(w) - 3)) * u
-
-
-def _polynomial(coefficients: tuple[float, ...], v: Any) -> Any:
-    """Horner's scheme, the highest power first."""
-    return reduce(lambda value, coefficient: value * v + coefficient, coefficients[1:], coefficients[0])
+    row, column = (jnp.arange(n, dtype=jnp.uint32) for n in (rows, columns))
+    first, second = block(key, row[:, None] * columns + column[None, :])
+    total = (first & 0xFFFF) + (first >> 16) + (second & 0xFFFF) + (second >> 16)
+    t = (total.astype(jnp.int32) - 2 * 0xFFFF).astype(jnp.float32) / 2**17
+    s = t * t
+    return t * (3.341815 - 5.518442 * s + 2.212333 * s * s) / (1 - 1.761997 * s + 0.767372 * s * s)
 
 
 def make_implicit_sampler(split: Split, batch_size: int, num_tasks: int | None, mesh: Mesh | None) -> ImplicitSampler:

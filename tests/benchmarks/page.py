@@ -183,9 +183,8 @@ Why the code is as it is, and what the [other forms](#other-forms) show:
 - **float32 is the cheapest exact operand on a CPU.** XLA's int8 products there are not vectorised, and a bfloat16 product with float32 sums does not exist. On an
   accelerator the operands are bfloat16: the whole numbers have 8 bits, the sums are float32.
 - **One task at a time on a CPU**, where one projection fills the cache; elsewhere as many as fit into half a gigabyte.
-- **The implicit path wastes half of its words.** Each element of a fused loop computes one output, and a block of Threefry gives two words; storing both costs more than
-  drawing them twice.
-- **Inverse-CDF normals.** With log in place of log1p they cost less than JAX's own, and less than Box–Muller.
+- **A normal takes both words of a block.** Each element of a fused loop computes one output; storing two words costs more than drawing the block twice. The sum of four
+  uniforms of 16 bits and a rational function of it need no logarithm and no root: cheaper than an inverse of the error function, which is cheaper than Box–Muller.
 """
 
 

@@ -125,6 +125,6 @@ def test_mixed_answers_are_found_at_the_first_task():
         asked.append(1)
         return np.zeros((1, 10)) if len(asked) > 200 else np.array([1])
 
-    with pytest.raises(errors.LearnerError, match=r"(?s)scores on some tasks and labels on others.*task 2"):
+    with pytest.raises(errors.LearnerError, match=r"(?s)scores at some positions and labels at others.*task 2"):
         evaluate(learner, SUITE, num_tasks=50)
     assert len(asked) == 300

@@ -36,12 +36,11 @@ class CallableAdapter:
         check_signature(self.learner, arguments[: 3 + self.stochastic], self.name)
 
     def predict(self, block: Block, positions: Int64[np.ndarray, " P"]) -> Scores | Labels:
-        answers = [
-            self._episode(x, y, key, positions, task)
-            for x, y, key, task in zip(block.x, block.y, block.keys, block.tasks, strict=True)
-        ]
-        if len({answer.ndim for answer in answers}) > 1:
-            raise _mixed(f"{self.name}, tasks {block.tasks[0]} to {block.tasks[-1]}")
+        answers: list[np.ndarray] = []
+        for x, y, key, task in zip(block.x, block.y, block.keys, block.tasks, strict=True):
+            answers.append(self._episode(x, y, key, positions, task))
+            if answers[-1].ndim != answers[0].ndim:
+                raise _mixed(f"{self.name}, task {task}")
         return np.stack(answers)
 
     def _episode(

@@ -9,6 +9,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,8 @@ import numpy as np
 import pytest
 
 from gpicl_bench import errors, evaluate, load_learner, load_result, make, sequence_learner
+from gpicl_bench.commands import main
+from gpicl_bench.commands.interruption import exit_status, terminable
 from gpicl_bench.evaluation.journal import num_kept
 from gpicl_bench.evaluation.storage import digest
 from tests.conftest import ROOT
@@ -362,15 +365,19 @@ def test_the_seed_of_the_audit_is_kept(tmp_path, monkeypatch):
 
 
 def start(*arguments, **options):
-    return subprocess.Popen(
-        [sys.executable, "-m", "gpicl_bench.evaluate", *map(str, arguments)],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        **options,
-    )
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # if it is ignored here, as in `pytest &`,
+    try:  # the command would ignore it too
+        return subprocess.Popen(
+            [sys.executable, "-m", "gpicl_bench.evaluate", *map(str, arguments)],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            **options,
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def ended(process):
@@ -441,6 +448,51 @@ def test_ctrl_c_tells_what_is_kept_and_resume_goes_on(tmp_path, slow, workers):
     assert not journal.exists()
     whole = evaluate(load_learner(slow, SUITE.info, {"pause": 0.005}), SUITE, num_tasks=100, positions=[0, 20])
     assert load_result(output).log_loss.tobytes() == whole.log_loss.tobytes()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_batch_system_that_ends_it_is_told_what_is_kept(tmp_path, slow, workers):
+    """SIGTERM, to all its processes together."""
+    output, journal = tmp_path / "a.json", tmp_path / "a.json.partial"
+    asked = [slow, "--num-tasks", 100, "--positions", "0,20", "--output", output, "--workers", workers]
+    process = start(*asked, "--learner-arg", "pause=0.005")
+    lines_of(journal, 3, process)
+    os.killpg(process.pid, signal.SIGTERM)
+    status, out, err = ended(process)
+    assert (status, out) == (143, "")
+    assert (
+        err == f"interrupted; {num_kept(journal)} tasks are kept in {journal}: the same command with --resume goes on\n"
+    )
+    assert num_kept(journal) > 0
+    assert all_leave(process)
+    assert not output.exists()
+    assert command(*asked, "--learner-arg", "pause=0.005", "--resume")[0] == 0
+    assert load_result(output).setting.num_tasks == 100
+
+
+def test_sigterm_is_handled_within_a_command_only(capsys):
+    """In another thread, and where somebody has a handler, nothing changes."""
+    before = signal.getsignal(signal.SIGTERM)
+    statuses = []
+    thread = threading.Thread(target=lambda: statuses.append(main(["show", "digits-proj-perm-v0"])))
+    thread.start()
+    thread.join()
+    assert (statuses, main(["show", "digits-proj-perm-v0"])) == ([0], 0)
+    assert signal.getsignal(signal.SIGTERM) is before
+    with terminable():
+        assert signal.getsignal(signal.SIGTERM) is not before
+        with pytest.raises(KeyboardInterrupt) as raised:
+            signal.raise_signal(signal.SIGTERM)
+        assert exit_status(raised.value) == 143
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL  # a second one ends the process
+    mine = lambda *_: None  # noqa: E731
+    signal.signal(signal.SIGTERM, mine)
+    try:
+        with terminable():
+            assert signal.getsignal(signal.SIGTERM) is mine
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert exit_status(KeyboardInterrupt()) == 130
 
 
 def test_workers_leave_when_their_parent_is_killed(tmp_path, slow):

@@ -18,6 +18,7 @@ from gpicl_bench.commands import main
 from gpicl_bench.datasets import arrays, load_part, table
 from gpicl_bench.registration import _suites
 from tests.conftest import ROOT
+from tests.learners import first
 
 
 @pytest.fixture(autouse=True)
@@ -371,7 +372,3 @@ def test_workers_need_no_data():
     register(SuiteSpec("mine-proj-perm-v0", num_examples=10))
     one, two = (gpicl_bench.evaluate(first, "mine-proj-perm-v0", num_tasks=40, workers=n) for n in (1, 2))
     assert np.array_equal(one.prediction, two.prediction)
-
-
-def first(context_x, context_y, query_x):
-    return context_y[:1] if len(context_y) else [0]

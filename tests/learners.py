@@ -1,4 +1,9 @@
-"""Learners that the tests ask: right by construction, wrong in every way, and the same rule in every form."""
+"""Learners that the tests ask: right by construction, wrong in every way, and the same rule in every form.
+
+Workers import this module to unpickle them: it must stay quick to import.
+"""
+
+import os
 
 import numpy as np
 
@@ -13,6 +18,22 @@ def nearest(context_x, context_y, query_x):
 
 def constant(context_x, context_y, query_x):
     return np.array([3])
+
+
+def first(context_x, context_y, query_x):
+    return context_y[:1] if len(context_y) else [0]
+
+
+def environment(context_x, context_y, query_x):
+    """What the process that answers has been told."""
+    return [int(os.environ.get("ANSWER", "0"))]
+
+
+def nesting(context_x, context_y, query_x):
+    """It begins an evaluation with workers of its own."""
+    from gpicl_bench import evaluate
+
+    evaluate(environment, "digits-proj-perm-v0", num_tasks=2, positions=[0], workers=2)
 
 
 def one_hot_distance(x, context_x, context_y, num_classes):

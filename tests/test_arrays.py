@@ -18,6 +18,7 @@ from gpicl_bench.commands import main
 from gpicl_bench.datasets import arrays, load_part, table
 from gpicl_bench.registration import _suites
 from tests.conftest import ROOT
+from tests.learners import first
 
 
 @pytest.fixture(autouse=True)
@@ -170,6 +171,29 @@ def test_arrays_that_are_refused(train, test, says):
     assert "mine" not in gpicl_bench.datasets.DATASETS
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.longdouble])
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+@pytest.mark.parametrize("kind", ["images", "features", "labels"])
+def test_what_is_not_finite_is_named_by_its_index(dtype, value, kind):
+    x, y = (FLAT if kind == "features" else X).astype(dtype), Y.astype(dtype)
+    array, index = (y, (29,)) if kind == "labels" else (x, (17, 2, 3)[: x.ndim])
+    array[index] = value
+    what = f"{'labels' if kind == 'labels' else 'images'} of test are not finite"
+    with pytest.raises(errors.InvalidArgument) as caught:
+        register_dataset("mine", (FLAT if kind == "features" else X, Y), (X if kind == "labels" else x, y))
+    assert (what in caught.value.what, caught.value.where) == (True, f"index {list(index)}")
+    assert np.array_equal(caught.value.got, value, equal_nan=True)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_the_largest_numbers_are_quantised_by_the_same_rule(dtype):
+    """The range of float64 is used up to 1e300: the difference of two numbers must be a number too."""
+    most = min(float(np.finfo(dtype).max), 1e300)
+    x = np.array([[-most], [0], [most / 2], [most]], dtype)
+    register_dataset("mine", (x, (y := np.array([0, 1, 0, 1], dtype))), (x, y))
+    assert sorted(load_part("mine", "train").pixels[:, 0].tolist()) == [0, 128, 191, 255]  # 127.5 to even, 191.25
+
+
 @pytest.mark.parametrize("name", ["", "Mine", "my-set", "my set", "mine_28", "x_rgb32", "é", "mine\n"])
 def test_names_that_are_refused(name):
     with pytest.raises(errors.InvalidArgument, match="name"):
@@ -246,13 +270,43 @@ def test_an_array_twice_in_a_file_is_refused(tmp_path):
         arrays.register_file(path)
 
 
+def test_a_member_that_is_no_array_is_named(tmp_path):
+    path = tmp_path / "mine.npz"
+    np.savez(path, x_train=X, x_test=X, y_test=Y)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("y_train.npy", b"0, 1, 2")  # NumPy gives these bytes as they are
+    with pytest.raises(errors.InvalidArgument, match=r"(?s)no array.*got: bytes"):
+        arrays.register_file(path)
+
+
 @pytest.mark.parametrize("name", ["mnist", "digits", "---", "foo_28"])
 def test_a_file_with_a_name_that_will_not_do(tmp_path, name):
     path = tmp_path / f"{name}.npz"
     np.savez(path, x_train=X, y_train=Y, x_test=X, y_test=Y)
     with pytest.raises((errors.AlreadyRegistered, errors.InvalidArgument), match="name") as caught:
         arrays.register_file(path)
-    assert str(path) in str(caught.value)
+    assert caught.value.where == str(path)
+    assert "rename the file" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "place", "hint"),
+    [
+        (changed(FLAT, (3, 2), np.nan), Y, ", index [3, 2]", None),
+        (FLAT, changed(Y, 7, np.inf), ", index [7]", None),
+        (X[0, 0], Y, "", None),
+        (X.astype(complex), Y, "", None),
+        (X, Y * 2, "", "number the classes anew"),
+    ],
+)
+def test_an_error_in_a_file_keeps_its_place_and_its_hint(tmp_path, x, y, place, hint):
+    path = tmp_path / "mine.npz"
+    np.savez(path, x_train=x, y_train=y, x_test=x, y_test=y)
+    with pytest.raises(errors.InvalidArgument) as caught:
+        arrays.register_file(path)
+    assert caught.value.where == f"{path}{place}"
+    assert (caught.value.hint or "").startswith(hint or "")
+    assert (caught.value.hint is None) == (hint is None)
 
 
 def test_too_many_classes():
@@ -318,7 +372,3 @@ def test_workers_need_no_data():
     register(SuiteSpec("mine-proj-perm-v0", num_examples=10))
     one, two = (gpicl_bench.evaluate(first, "mine-proj-perm-v0", num_tasks=40, workers=n) for n in (1, 2))
     assert np.array_equal(one.prediction, two.prediction)
-
-
-def first(context_x, context_y, query_x):
-    return context_y[:1] if len(context_y) else [0]

@@ -202,6 +202,51 @@ def test_every_byte_of_a_header_counts(own_cache):
                 assert damaged() or cache.read(DIGITS, "test").sha256 == DIGITS.sha256["test"]
 
 
+@pytest.mark.parametrize("name", ["images.npy", "labels.npy"])
+def test_an_archive_in_the_place_of_an_array_is_damage(own_cache, capsys, caplog, name):
+    _fill(DIGITS, "test")
+    place = cache.place(DIGITS, "test")
+    with (place / name).open("wb") as file:
+        np.savez(file, np.zeros(3))
+    status, out, _ = run(capsys, "verify", "digits")
+    assert (status, out.splitlines()[-1]) == (1, "1 damaged")
+    assert "no array: NpzFile" in out
+    assert str(place) in out
+    rebuilt(place, caplog)
+
+
+def test_a_link_that_leads_nowhere_is_damage(own_cache, tmp_path, capsys, caplog):
+    place = cache.place(DIGITS, "test")
+    place.parent.mkdir(parents=True)
+    place.symlink_to(tmp_path / "gone")
+    assert f"DAMAGED: {place}" in run(capsys, "list")[1]
+    status, out, _ = run(capsys, "verify", "digits")
+    assert (status, out.splitlines()[-1]) == (1, "1 damaged")
+    assert str(place) in out
+    rebuilt(place, caplog)
+    assert not place.is_symlink()
+    assert not (tmp_path / "gone").exists()
+
+
+def test_what_a_damaged_link_leads_to_stays(own_cache, tmp_path, caplog):
+    """It may be a copy that others use."""
+    place = cache.place(DIGITS, "test")
+    place.parent.mkdir(parents=True)
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "images.npy").write_text("theirs")
+    place.symlink_to(tmp_path / "theirs")
+    rebuilt(place, caplog)
+    assert (tmp_path / "theirs" / "images.npy").read_text() == "theirs"
+
+
+def rebuilt(place, caplog):
+    """What is damaged there is made anew, with a message, and is then as it should be."""
+    _load.cache_clear()
+    assert load_part("digits", "test").sha256 == DIGITS.sha256["test"]
+    assert f"{place} is damaged" in caplog.text
+    assert cache.read(DIGITS, "test").sha256 == DIGITS.sha256["test"]
+
+
 def damaged():
     """Whether the cached part is found damaged; any other error is the test's failure."""
     try:

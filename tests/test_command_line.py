@@ -198,6 +198,18 @@ def test_missing_data_and_a_blocked_cache(tmp_path, write):
     assert done.stderr.count("\n") == 1
 
 
+def test_data_that_is_missing_is_named_before_the_first_question(tmp_path, write):
+    """Not after the suites before it have been run for hours."""
+    file = write(HEAD + "open(__file__ + '.asked', 'w')\n    return np.array([0])\n")
+    suites = ["--suite", "digits-proj-perm-v0", "--suite", "mnist-proj-perm-v0"]
+    missing = {"TFDS_DATA_DIR": str(tmp_path), "GPICL_BENCH_CACHE": str(tmp_path / "cache")}
+    done = evaluate(file, *QUICK, *suites, "--output", tmp_path / "out", **missing)
+    assert refused(done, "the images of mnist are not on this machine")
+    assert not (tmp_path / "mine.py.asked").exists()
+    assert not (tmp_path / "out").exists()
+    assert refused(evaluate("missing.py", *suites, **missing), "missing.py")  # and a typo before any download
+
+
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
 def test_every_terminal_can_show_it(encoding):
     for done in (

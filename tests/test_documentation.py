@@ -11,7 +11,10 @@ import pytest
 from tests.conftest import ROOT
 
 PAGES = [ROOT / "README.md", ROOT / "baselines" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-SHORT = "--steps 4 --every 2 --warmup 1 --validation-tasks 8"  # for a command that trains for minutes
+SHORT = {  # what is added to commands that would take long
+    "-m baselines train": "--steps 4 --every 2 --warmup 1 --validation-tasks 8",
+    "-m gpicl_bench.evaluate": "--num-tasks 64",
+}
 SETUP = "python3 -m venv"
 
 
@@ -21,6 +24,25 @@ def blocks(page, language):
 
 def commands(page):
     return [line for block in blocks(page, "bash") for line in block.splitlines() if not line.startswith(SETUP)]
+
+
+def shortened(command):
+    """A command at a tenth of its size; one that says how many tasks stays as it is."""
+    added = [text for name, text in SHORT.items() if name in command and "--num-tasks" not in command]
+    return shlex.split(" ".join([command, *added]))
+
+
+def has_all(page, commands_of_another):
+    """Whether a page has these commands too, in this order."""
+    left = iter(commands(page))
+    return all(command in left for command in commands_of_another)
+
+
+COMMANDED = [
+    page
+    for i, page in enumerate(PAGES)
+    if commands(page) and not any(has_all(earlier, commands(page)) for earlier in PAGES[:i])
+]
 
 
 def run(arguments, folder):
@@ -45,7 +67,7 @@ def test_python_snippets_run(page, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("page", [p for p in PAGES if commands(p)], ids=lambda p: p.name)
+@pytest.mark.parametrize("page", COMMANDED, ids=lambda p: p.name)
 def test_commands_run(page, tmp_path, prepared_or_none):
     """In order, in one folder with the checkout's baselines; those on MNIST where it is at hand."""
     (tmp_path / "baselines").symlink_to(ROOT / "baselines")
@@ -53,8 +75,7 @@ def test_commands_run(page, tmp_path, prepared_or_none):
     for command in commands(page):
         if "mnist" in command and "show" not in command and prepared_or_none is None:
             continue
-        training = command.startswith("python -m baselines train")
-        program, *arguments = shlex.split(f"{command} {SHORT}" if training else command)
+        program, *arguments = shortened(command)
         assert program == "python"
         done = run([sys.executable, *arguments], tmp_path)
         assert done.returncode == 0, (command, done.stderr)

@@ -17,7 +17,7 @@ from gpicl_bench import errors, evaluate, load_learner, make
 from gpicl_bench.evaluation import workers as pool
 from gpicl_bench.evaluation.journal import num_kept
 from tests.conftest import ROOT
-from tests.learners import Guess, StepNearest, guess, nearest, scored_nearest, sequence_nearest
+from tests.learners import Guess, StepNearest, environment, guess, nearest, nesting, scored_nearest, sequence_nearest
 
 SUITE = make("digits-proj-perm-v0")
 FEW = {"num_tasks": 11, "positions": [0, 5, 30]}
@@ -169,44 +169,56 @@ def test_workers_go_on_after_jax_has_started():
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def peak(num_tasks, workers):
-    """Bytes at most, of a fresh process without the type checks of the tests."""
-    program = (
-        "import sys, resource, gpicl_bench\n"
-        "def learner(context_x, context_y, query_x):\n    return query_x[:, :10]\n"
-        "gpicl_bench.evaluate(learner, 'digits-proj-perm-v0', num_tasks=int(sys.argv[1]), positions=[0, 99], workers=int(sys.argv[2]))\n"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)\n"
-    )
-    command = [sys.executable, "-c", program, str(num_tasks), str(workers)]
-    return int(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
+PEAKS = """
+import os, re, sys
+from pathlib import Path
+import gpicl_bench
+
+def learner(context_x, context_y, query_x):
+    return query_x[:, :10]
+
+def status(pid, field):
+    found = re.search(rf"^{field}:\\s+(\\d+)", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    return int(found[1]) if found else 0  # of a process that has just ended
+
+def of_workers():
+    return max([0, *(status(pid, "VmHWM") for pid in os.listdir("/proc") if pid.isdigit() and status(pid, "PPid") == os.getpid())])
+
+for num_tasks in (1_000, 10_000):
+    gpicl_bench.evaluate(learner, "digits-proj-perm-v0", num_tasks=num_tasks, positions=[0, 99], workers=int(sys.argv[1]))
+    print(status("self", "VmHWM"), of_workers())
+"""
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_memory_is_flat_from_1000_to_10000_tasks(workers):
-    """The episodes alone of 9,000 tasks more would be 230 MB."""
-    grown = peak(10_000, workers) - peak(1_000, workers)
-    assert grown < 15e6
+    """The episodes alone of 9,000 tasks more would be 230 MB.
 
-
-def tired(context_x, context_y, query_x):
-    """The label of the last example; it raises at one question of one task."""
-    if len(context_y) == 5 and np.array_equal(query_x[0], TIRING):
-        raise RuntimeError("tired")
-    return context_y[-1:] if len(context_y) else [0]
-
-
-TIRING = SUITE.meta_test.episode(200).x[5]
+    The peaks are those of the kernel for the program that runs: a process inherits `ru_maxrss` from what started it.
+    """
+    command = [sys.executable, "-c", PEAKS, str(workers)]  # fresh, without the type checks of the tests
+    printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    (parent, worker), (parent_later, worker_later) = (
+        [int(kB) * 1024 for kB in row.split()] for row in printed.splitlines()
+    )
+    assert parent_later - parent < 15e6
+    assert worker_later - worker < 15e6
+    assert parent > 30e6
+    assert (worker > 30e6) == (workers > 1)
 
 
 def test_an_error_loses_no_block_that_was_asked_with_it(tmp_path):
     """Task 200 is in block 12 of 16; the three others of its window are finished and kept."""
+    tiring = SUITE.meta_test.episode(200).x[5]
+
+    def tired(context_x, context_y, query_x):
+        if len(context_y) == 5 and np.array_equal(query_x[0], tiring):
+            raise RuntimeError("tired")
+        return context_y[-1:] if len(context_y) else [0]
+
     with pytest.raises(errors.LearnerError, match=r"(?s)tired.*task 200, position 5"):
         evaluate(tired, SUITE, num_tasks=256, positions=[0, 5], workers=2, checkpoint=tmp_path / "journal")
     assert num_kept(tmp_path / "journal") == 256 - 16
-
-
-def environment(context_x, context_y, query_x):
-    return [int(os.environ.get("ANSWER", "0"))]
 
 
 def test_the_processes_of_each_evaluation_are_fresh(monkeypatch):
@@ -214,10 +226,6 @@ def test_the_processes_of_each_evaluation_are_fresh(monkeypatch):
         monkeypatch.setenv("ANSWER", answer)
         result = evaluate(environment, SUITE, num_tasks=8, positions=[0], workers=2)
         assert np.unique(result.prediction).tolist() == [int(answer)]
-
-
-def nesting(context_x, context_y, query_x):
-    evaluate(environment, SUITE, num_tasks=2, positions=[0], workers=2)
 
 
 def test_an_evaluation_within_a_worker_takes_no_workers():

@@ -1,4 +1,7 @@
-"""The command line: one module a command. Exit status 0, or 2 with one clear message; `audit` has 1 for a failure."""
+"""The command line: one module a command. Exit status 0, or 2 with one clear message; `audit` has 1 for a failure.
+
+A command that is interrupted ends with 130 (ctrl-C) or 143 (SIGTERM).
+"""
 
 import argparse
 import io
@@ -8,6 +11,7 @@ import traceback
 from types import ModuleType
 
 from gpicl_bench.commands import auditing, comparing, describing, fetching, listing, scoring
+from gpicl_bench.commands.interruption import exit_status, terminable
 from gpicl_bench.errors import GpiclBenchError
 
 _COMMANDS = {
@@ -51,11 +55,12 @@ def _run(parser: argparse.ArgumentParser, arguments: list[str]) -> int:
             stream.reconfigure(errors="replace")  # a terminal without × or ≥ shows ? there
     options = parser.parse_args(arguments)
     try:
-        status: int = options.run(options)
+        with terminable():
+            status: int = options.run(options)
         sys.stdout.flush()
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         print("interrupted", file=sys.stderr)
-        return 130
+        return exit_status(error)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader, such as head, has left
         return 0

@@ -57,6 +57,8 @@ def _list(options: argparse.Namespace) -> int:
 def _state(known: Dataset, part: str) -> str:
     """Whether a part is in the cache, and where it would be read from if not."""
     place = cache.place(known, part)
+    if place.is_symlink() and not place.exists():
+        return f"DAMAGED: {place}"
     if place.exists():
         return f"in the cache, {_bytes(place)}"
     if known.base is not None:

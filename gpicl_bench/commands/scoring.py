@@ -17,6 +17,7 @@ from gpicl_bench.commands.arguments import (
     make_suite,
     suite_ids,
 )
+from gpicl_bench.commands.interruption import exit_status
 from gpicl_bench.commands.table import print_mean, print_result
 from gpicl_bench.errors import GpiclBenchError, InvalidArgument, ResultError
 from gpicl_bench.evaluation import Result, evaluate, load_result, provenance
@@ -73,11 +74,13 @@ def run(options: argparse.Namespace) -> int:
         loaded = load_learner(options.file, suite.info, args)
         planned = plan(loaded, suite, **_question(options))
         check_workers(options.workers, planned)
+        if suite is suites[0]:
+            _check_data(suites)
         try:
             result = _finished(planned, path, options.resume) or _evaluated(loaded, suite, path, options)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as error:
             print(f"interrupted; {_told(path)}" if path is not None else "interrupted", file=sys.stderr)
-            return 130
+            return exit_status(error)
         except GpiclBenchError:
             with suppress(ResultError):  # the error that ended the run says more
                 if path is not None and num_kept(_journal(path)):
@@ -138,6 +141,12 @@ def _question(options: argparse.Namespace) -> dict[str, Any]:
 def _journal(path: Path) -> Path:
     """Where the finished blocks of tasks are kept while a result is not."""
     return path.with_name(f"{path.name}.partial")
+
+
+def _check_data(suites: list[Suite]) -> None:
+    """Have the images of every suite here before the first question: nobody finds out after hours that some are not."""
+    for suite in suites:
+        _ = suite.meta_test.part
 
 
 def _check_journals(paths: list[Path], resume: bool) -> None:

@@ -90,11 +90,17 @@ def register_file(path: str | Path) -> Dataset:
         expected = error.expected if error.got else "an .npz file of numbers"
         raise InvalidArgument(error.what, expected=expected, got=error.got, where=str(path)) from error
     name = re.sub("[^a-z0-9_]+", "_", path.stem.lower()).strip("_")
+    renaming = f"the dataset is called {name!r}, after the file: rename the file"
+    try:
+        _check_name(name)
+    except InvalidArgument as error:
+        raise _of_file(error, path, renaming) from error
     try:
         return register_dataset(name, (x_train, y_train), (x_test, y_test))
-    except GpiclBenchError as error:
-        hint = error.hint or f"the dataset is called {name!r}, after the file: rename it if that is in the way"
-        raise type(error)(error.what, expected=error.expected, got=error.got, where=str(path), hint=hint) from error
+    except AlreadyRegistered as error:
+        raise _of_file(error, path, renaming) from error
+    except InvalidArgument as error:
+        raise _of_file(error, path, error.hint) from error
 
 
 def quantised(values: np.ndarray, train: np.ndarray) -> UInt8[np.ndarray, "n D"]:
@@ -105,6 +111,12 @@ def quantised(values: np.ndarray, train: np.ndarray) -> UInt8[np.ndarray, "n D"]
     low, high = (extreme(train.astype(np.float64), axis=0) for extreme in (np.min, np.max))
     span: Float64[np.ndarray, " D"] = np.where(high > low, high - low, np.inf)
     return np.clip(np.rint(255 * ((values.astype(np.float64) - low) / span)), 0, 255).astype(np.uint8)
+
+
+def _of_file(error: GpiclBenchError, path: Path, hint: str | None) -> GpiclBenchError:
+    """The same error, with the file before the place in its arrays."""
+    where = f"{path}, {error.where}" if error.where else str(path)
+    return type(error)(error.what, expected=error.expected, got=error.got, where=where, hint=hint)
 
 
 def _features(train: np.ndarray, test: np.ndarray) -> tuple[UInt8[np.ndarray, "n 1 D 1"], UInt8[np.ndarray, "m 1 D 1"]]:
@@ -164,12 +176,14 @@ def _numbers(what: str, given: Any) -> np.ndarray:
         raise InvalidArgument(f"{what} are masked", expected="numbers only", hint="leave these examples out")
     if array.dtype.kind not in "iufb":
         raise InvalidArgument(f"{what} are no numbers", expected="integers or floats", got=str(array.dtype))
-    good = np.abs(array) <= _LARGEST if array.dtype.kind == "f" else np.isfinite(array)
+    good = np.isfinite(array)
+    if array.dtype.kind == "f" and array.dtype.itemsize >= 8:  # narrower floats cannot even hold the limit
+        good &= np.abs(array) <= _LARGEST
     if not good.all():
         where = tuple(int(i) for i in np.argwhere(~good)[0])
         raise InvalidArgument(
             f"{what} are not finite",
-            expected=f"up to {_LARGEST} in size",
+            expected=f"numbers, up to {_LARGEST} in size",
             got=array[where],
             where=f"index {list(where)}",
         )

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gpicl_bench.datasets.formats import DAMAGE
+from gpicl_bench.datasets import formats
 from gpicl_bench.datasets.part import Part
 from gpicl_bench.datasets.table import Dataset
 from gpicl_bench.errors import CacheError, DataCorrupt
@@ -56,7 +56,7 @@ def read(known: Dataset, part: str) -> Part | None:
     """
     where = place(known, part)
     try:
-        if not where.exists():
+        if not os.path.lexists(where):  # a link that leads nowhere is damage
             return None
         kept = Part(_open(where / "images.npy"), _open(where / "labels.npy"))
         check(known, part, kept)
@@ -73,7 +73,7 @@ def read(known: Dataset, part: str) -> Part | None:
             where=str(where),
             hint="make the folder readable, or set GPICL_BENCH_CACHE to another one",
         ) from error
-    except DAMAGE as error:
+    except formats.DAMAGE as error:
         raise _damaged(where, "the files as they were written", f"{type(error).__name__}: {error}") from error
     if found != expected:
         raise _damaged(where, f"SHA-256 {expected}", found)
@@ -125,7 +125,7 @@ def remove(where: Path) -> None:
     gone = where.with_name(f".{where.name}-{secrets.token_hex(4)}")
     try:
         where.rename(gone)
-        shutil.rmtree(gone)
+        _delete(gone)
     except OSError as error:
         raise _unwritable(where.parent, error) from error
 
@@ -154,7 +154,7 @@ def lock(known: Dataset) -> Iterator[None]:
     try:
         for pattern in _UNFINISHED:
             for left in where.glob(pattern):
-                shutil.rmtree(left) if left.is_dir() else left.unlink()
+                _delete(left)
         yield
     finally:
         guard.release()
@@ -174,8 +174,15 @@ def _rename(scratch: Path, where: Path) -> None:
 
 
 def _open(path: Path) -> np.ndarray:
-    array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
-    return array
+    loaded = np.load(path, mmap_mode="r", allow_pickle=False)
+    if isinstance(loaded, np.lib.npyio.NpzFile):
+        loaded.close()
+    return formats.array(loaded, str(path))
+
+
+def _delete(path: Path) -> None:
+    """A folder with all that is in it, a file, or a link: not what that leads to."""
+    shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 def _unwritable(where: Path, error: OSError) -> CacheError:

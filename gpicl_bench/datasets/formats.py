@@ -89,14 +89,21 @@ def npz(path: Path, names: Sequence[str]) -> list[np.ndarray]:
                 where=str(path),
             )
     with np.load(path, allow_pickle=False) as arrays:
-        return [arrays[name] for name in names]
+        return [array(arrays[name], f"{path}, {name}") for name in names]
+
+
+def array(loaded: object, where: str) -> np.ndarray:
+    """What NumPy has loaded, after a check that it is an array: of other files it makes an archive or bytes."""
+    if not isinstance(loaded, np.ndarray):
+        raise DataCorrupt("this is no array", expected="NumPy's format", got=type(loaded).__name__, where=where)
+    return loaded
 
 
 def whole(values: np.ndarray) -> Integer[np.ndarray, "..."]:
     """The values as integers, after a check that they are whole numbers."""
     if values.dtype.kind in "iub":
         return values.astype(np.int64) if values.dtype.kind == "b" else values
-    if values.dtype.kind != "f" or not np.isfinite(values).all() or (np.abs(values) > 2**31).any():
+    if values.dtype.kind != "f" or not np.isfinite(values).all() or (np.abs(values) > np.float64(2**31)).any():
         raise DataCorrupt("a value is no whole number", expected="integers", got=str(values.dtype))
     integers = values.astype(np.int64)
     if (integers != values).any():

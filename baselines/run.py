@@ -51,6 +51,7 @@ def run(
         TrainingError: the folder holds another run, the batch does not fit, or the loss is no number.
         CheckpointError: a checkpoint is damaged, or a file cannot be written.
     """
+    tasks = make_tasks(settings)
     with _locked(folder), _fitting(settings):
         said = describe(settings)
         _enter(said, folder, resume)
@@ -59,7 +60,7 @@ def run(
         _tidy(folder, about)
         if about["step"] == settings.training.steps:
             return False
-        _train(settings, folder, trainer, state, {**about, **said}, report)
+        _train(settings, folder, trainer, tasks, state, {**about, **said}, report)
     return True
 
 
@@ -98,10 +99,15 @@ def read_metrics(folder: Path) -> list[Row]:
 
 
 def _train(
-    settings: Settings, folder: Path, trainer: Trainer, state: State, about: Row, report: Callable[[Row], None]
+    settings: Settings,
+    folder: Path,
+    trainer: Trainer,
+    sampler: Callable[[Any], Any],
+    state: State,
+    about: Row,
+    report: Callable[[Row], None],
 ) -> None:
     training, suite = settings.training, settings.made_suite
-    sampler = make_tasks(settings)
     validation = jax.jit(lambda tasks: tasks(0))(suite.meta_validation.sampler(training.validation_tasks))
     look, compiled = jax.jit(trainer.look), {}
     began, spent = time.monotonic(), about["seconds"]
@@ -185,7 +191,8 @@ def _flat(about: Row) -> Row:
     """What must be the same when a run goes on."""
     settings = about["settings"]
     flat = {name: value for name, value in settings.items() if not isinstance(value, dict)}
-    return flat | settings["config"] | settings["training"] | {"deterministic": about["deterministic"]}
+    usual = {"tasks": "exact"}  # of runs that were begun before there was a choice
+    return flat | settings["config"] | usual | settings["training"] | {"deterministic": about["deterministic"]}
 
 
 def _restored(trainer: Trainer, folder: Path) -> tuple[State, Row]:

@@ -65,7 +65,10 @@ class Training:
             raise InvalidArgument("the warm-up is longer than the run", expected=f"≤ {self.steps}", got=self.warmup)
         if self.tasks == "implicit" and self.num_tasks is not None:
             raise InvalidArgument(
-                "implicit tasks have no finite pool", expected="num_tasks: none", got=f"num_tasks = {self.num_tasks}"
+                "implicit tasks have no finite pool",
+                expected="num_tasks: none",
+                got=f"num_tasks = {self.num_tasks}",
+                hint="--num-tasks none, or --tasks exact",
             )
 
 

@@ -171,6 +171,67 @@ def test_repeated_collinear_and_blank_images(images):
     assert error.max() < 6 / np.sqrt(len(x) * images.shape[1]) + 1e-4
 
 
+@pytest.mark.parametrize(("length", "dimension"), [(20, 3072), (100, 1024), (100, 3072), (400, 1), (300, 784)])
+def test_grey_levels_that_float32_cannot_tell_from_a_singular_matrix(length, dimension):
+    """Images of one grey level each, all multiples of one another: ε alone would not do, and NaN would come."""
+    levels = ((np.arange(length) % 256 - 128) / 70).astype(np.float32)
+    images = jnp.asarray(np.repeat(levels[:, None], dimension, axis=1))
+    index = jnp.arange(length, dtype=jnp.int32)
+    keys = jnp.asarray([child_key(root_key("grey"), i) for i in range(4)])
+    x = np.asarray(jax.jit(jax.vmap(lambda key: implicit_inputs(key, images, index)))(keys))
+    assert np.isfinite(x).all()
+    along = (
+        x / np.where(levels == 0, np.inf, levels)[None, :, None]
+    )  # the same projection of one image, again and again
+    bright = np.abs(levels) > 1
+    assert np.std(along[:, bright] - along[:, bright].mean(axis=1, keepdims=True)) < 0.1
+
+
+@pytest.fixture(scope="module")
+def sampled():
+    """x and images of 64 episodes of 20 examples, as the sampler gives them, and x whitened by the law of each."""
+    train = make("digits-proj-perm-v0", num_examples=20).meta_train
+    sampler = train.implicit_sampler(64, seed=2)
+    x = np.asarray(stepped(sampler, 11).x, np.float64)
+    numbers = sampler.examples.numbers(11)[0]
+    _, indices, _, _ = sampler.examples.examples(numbers, jnp.zeros_like(numbers))
+    images = (train.part.pixels[np.asarray(indices)].astype(np.float64) - KNOWN.center) / KNOWN.std
+    lower = np.linalg.cholesky(images @ images.transpose(0, 2, 1) / D + 1e-4 * np.eye(20))
+    return x, np.linalg.solve(lower, x)
+
+
+def p_of_sampled(z):
+    """The variance of all whitened values, as above."""
+    value = np.square(z).sum()
+    return 2 * min(scipy.stats.chi2.cdf(value, z.size), scipy.stats.chi2.sf(value, z.size))
+
+
+def test_the_sampler_gives_that_law(sampled):
+    _, z = sampled
+    assert p_of_sampled(z) > 0.001
+    assert scipy.stats.kstest(z.ravel(), "norm").pvalue > 0.001
+
+
+def test_a_wrong_scale_of_the_sampler_would_fail(sampled):
+    _, z = sampled
+    for wrong in (KNOWN.std, 1 / KNOWN.std, 1.02):
+        assert p_of_sampled(z * wrong) < 1e-4
+
+
+def test_episodes_share_no_normals(sampled):
+    _, z = sampled
+    flat = z.reshape(64, -1)
+    together = np.corrcoef(flat)[np.triu_indices(64, 1)]
+    assert np.abs(together).max() < 6 / np.sqrt(flat.shape[1])
+
+
+def test_images_and_labels_are_its_own_too():
+    """So nothing of an implicit task is of a task of record."""
+    batch, record = stepped(TRAIN.implicit_sampler(64), 0), TRAIN.batch(0, 64)
+    assert (np.asarray(batch.y) == record.y).mean() < 0.2
+    assert (np.asarray(batch.label_map) == record.label_map).all(axis=1).sum() == 0
+
+
 def test_an_image_that_comes_again_has_the_same_x_again():
     sampler = make("random-proj-perm-v0").meta_train.implicit_sampler(3)
     x = np.asarray(stepped(sampler, 4).x)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from jax import lax
 
 import gpicl_bench.sampling.sampler
-from gpicl_bench import errors, make, tasks
+from gpicl_bench import SuiteSpec, errors, make, register, register_dataset, tasks
 from gpicl_bench.sampling import make_sampler
 from gpicl_bench.sampling.projection import chunked, drawn, normal, plane_order, product, unchunked, unfolded
 from gpicl_bench.sampling.words import add64, below, draw_indices, multiply64
@@ -178,7 +178,17 @@ def test_wide_steps_inside_jit():
 
 
 @pytest.mark.parametrize(
-    "step", [2**63, jnp.int32(-1), 2.5, jnp.float32(2.0), None, jnp.arange(2), jnp.zeros(3, jnp.uint32)]
+    "step",
+    [
+        2**63,
+        jnp.int32(-1),
+        2.5,
+        jnp.float32(2.0),
+        None,
+        jnp.arange(2),
+        jnp.zeros(3, jnp.uint32),
+        np.zeros(2, np.uint64),
+    ],
 )
 def test_what_is_no_step_is_refused(step):
     sampler = make(DIGITS).meta_train.sampler(4)
@@ -296,6 +306,40 @@ def test_memory_beside_the_batch_is_bounded(kind):
     assert large - small < 448 * 2000  # numbers of images, labels, keys
 
 
+def test_memory_is_bounded_for_long_episodes_without_replacement():
+    """The images of an episode are found by comparing its T places with each other: T² numbers, a few episodes at a time."""
+    long = make("digits-none-perm-v0", num_examples=350).meta_train
+    assert temporary_bytes(long.sampler(256)) < 40e6  # 256 · 350² numbers would be 125 MB
+
+
+def test_a_kept_pool_has_its_own_tasks_only():
+    sampler = make(DIGITS).meta_train.sampler(2, 6, pool_bytes=2**20)
+    with pytest.raises(errors.InvalidArgument, match=r"(?s)a task of the pool is out of range.*6"):
+        sampler.episodes(pairs([5, 6]), pairs([0, 0]))
+
+
+def test_one_pixel():
+    """A product over one pixel becomes a multiplication, and 0 · -3 is -0 there; the reference has no -0."""
+    images = np.arange(200, dtype=np.uint8).reshape(-1, 1)
+    labels = np.arange(200) % 2
+    register_dataset("onepixel", train=(images, labels), test=(images, labels))
+    register(SuiteSpec("onepixel-proj-perm-v0", num_examples=150))
+    split = make("onepixel-proj-perm-v0").meta_train
+    for size in (1, 5):
+        assert np.asarray(stepped(split.sampler(size), 0).x).tobytes() == split.batch(0, size).x.tobytes()
+
+
+@pytest.mark.parametrize("dimension", [3, 1135, 3080])
+def test_any_width(dimension):
+    """Not divided by 8, and past the width where sums are float32."""
+    images = np.random.default_rng(dimension).integers(0, 256, (40, dimension), dtype=np.uint8)
+    labels = np.arange(40) % 4
+    register_dataset(f"wide{dimension}", train=(images, labels), test=(images, labels))
+    register(SuiteSpec(f"wide{dimension}-proj-perm-v0", num_examples=7))
+    split = make(f"wide{dimension}-proj-perm-v0").meta_train
+    assert np.asarray(stepped(split.sampler(3), 0).x).tobytes() == split.batch(0, 3).x.tobytes()
+
+
 PROGRAM = """
 import hashlib, sys
 import jax, numpy as np
@@ -310,7 +354,8 @@ step = jax.jit(lambda sampler, step: sampler(step))
 asked = {"unbounded": {}, "pool": {"num_tasks": 6}, "kept": {"num_tasks": 6, "pool_bytes": 6 * 64 * 64}}
 for name, options in asked.items():
     host = train.batch(3, 16, options.get("num_tasks"))
-    for mesh in (None, Mesh(devices[:1], "b"), Mesh(devices[:2], "b"), Mesh(devices, "b"), Mesh(devices.reshape(2, 4), ("b", "c"))):
+    meshes = [None, Mesh(devices[:1], "b"), Mesh(devices[:2], "b"), Mesh(devices, "b"), Mesh(devices.reshape(2, 4), ("b", "c"))]
+    for mesh in [*meshes, jax.make_mesh((8,), ("b",)), jax.make_mesh((2, 4), ("b", "c"))]:
         batch = step(train.sampler(16, mesh=mesh, **options), 3)
         for field in ("x", "y", "label_map"):
             assert np.asarray(getattr(batch, field)).tobytes() == getattr(host, field).tobytes(), (name, mesh)
@@ -320,6 +365,10 @@ for name, options in asked.items():
 one = np.asarray(step(train.implicit_sampler(16), 3).x)
 eight = np.asarray(step(train.implicit_sampler(16, mesh=Mesh(devices, "b")), 3).x)
 assert np.abs(one - eight).max() < 1e-3
+explicit = jax.make_mesh((8,), ("b",))
+with jax.set_mesh(explicit):
+    x = step(train.sampler(16, mesh=explicit), 3).x
+    assert np.asarray(x).tobytes() == train.batch(3, 16).x.tobytes()
 for size in (4, 12):
     for draw in (train.sampler, train.implicit_sampler):
         try:

@@ -9,7 +9,7 @@ The law is that of Gaussian entries. The entries of record are Gaussian to 8 bit
 the same, higher moments differ by O(1/D).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -21,7 +21,7 @@ from jaxtyping import Array, Float32, Int32, UInt32
 
 from gpicl_bench.errors import InvalidArgument
 from gpicl_bench.sampling.projection import chunked, unchunked
-from gpicl_bench.sampling.sampler import Sampler, Step, divided, make_sampler
+from gpicl_bench.sampling.sampler import Sampler, Step, divided, make_sampler, placed
 from gpicl_bench.sampling.words import Pair, block, child_key
 from gpicl_bench.streams import root_key
 from gpicl_bench.suite import ImplicitBatch, Split
@@ -30,18 +30,16 @@ _EPSILON = 3e-5  # of an image's own variance, added to it: float32 sums of 100 
 _UNROLL = 4  # episodes on their way at the same time: on a CPU one's factorisation beside another's products
 
 
-@partial(jax.tree_util.register_dataclass, data_fields=["examples", "key"], meta_fields=[])
+@partial(jax.tree_util.register_dataclass, data_fields=["examples"], meta_fields=[])
 @dataclass(frozen=True)
 class ImplicitSampler:
     """`sampler(step)` is a batch of implicit tasks: a pure function, and a pytree.
 
     Attributes:
-        examples: draws images and label maps.
-        key: of the normals, uint32 `[2]`.
+        examples: draws images and label maps; its keys are of streams of their own, `input` for the normals.
     """
 
     examples: Sampler
-    key: Any
 
     def __call__(self, step: Step) -> ImplicitBatch:
         """The batch of a step ≥ 0: a Python integer, a traced int32 or uint32, or a pair (high, low)."""
@@ -54,7 +52,9 @@ class ImplicitSampler:
         def episode(rows: tuple[Any, Any]) -> Float32[Array, "T D"]:
             i, index = rows
             whole = self.examples.pixels[index].astype(jnp.int32) - known.center
-            return implicit_inputs(child_key(self.key, i), whole.astype(jnp.float32) * (1 / known.std), index)
+            return implicit_inputs(
+                child_key(self.examples.keys["input"], i), whole.astype(jnp.float32) * (1 / known.std), index
+            )
 
         at_once = self.examples.at_once(_UNROLL * 4 * indices.shape[1] * known.dimension * 4)
         chunks = chunked((number, indices), at_once)
@@ -63,15 +63,27 @@ class ImplicitSampler:
 
 
 def implicit_inputs(key: Pair, images: Float32[Array, "T D"], index: Int32[Array, " T"]) -> Float32[Array, "T D"]:
-    """L·G with L·Lᵀ = images·imagesᵀ/D and normals G; an image that comes again, by its index, has the same row again.
+    """L·G with L·Lᵀ = images·imagesᵀ/D and normals G; an image that comes again, by its index, has the same row again."""
+    return lax.dot(factor(images, index), standard_normals(key, *images.shape), precision=lax.Precision.HIGHEST)
 
-    ε of its variance, or of 1 where that is less, is added to that of each image: so L exists for repeated, collinear
-    and blank images.
+
+def factor(images: Float32[Array, "T D"], index: Int32[Array, " T"]) -> Float32[Array, "T T"]:
+    """L with L·Lᵀ = images·imagesᵀ/D; where an index comes again, the same row.
+
+    ε of its own, or of 1 where that is less, is added to the variance of each image, since the matrix of repeated,
+    collinear or blank images has no factor in float32. Where ε does not do, ten times as much is tried.
     """
     gram = lax.dot(images, images.T, precision=lax.Precision.HIGHEST) / images.shape[1]
-    lower = jnp.linalg.cholesky(gram + jnp.diag(_EPSILON * jnp.maximum(jnp.diag(gram), 1.0)), symmetrize_input=False)
-    first = jnp.argmax(index[:, None] == index[None, :], axis=1)
-    return lax.dot(lower[first], standard_normals(key, *images.shape), precision=lax.Precision.HIGHEST)
+    size = jnp.diag(jnp.maximum(jnp.diag(gram), 1.0))
+
+    def attempt(epsilon: Any) -> tuple[Any, Any]:
+        return 10 * epsilon, jnp.linalg.cholesky(gram + epsilon * size, symmetrize_input=False)
+
+    def failed(state: tuple[Any, Any]) -> Any:
+        return jnp.isnan(state[1][-1, -1])  # of a failed factorisation all is NaN
+
+    lower = lax.while_loop(failed, lambda state: attempt(state[0]), attempt(jnp.float32(_EPSILON)))[1]
+    return lower[jnp.argmax(index[:, None] == index[None, :], axis=1)]
 
 
 def standard_normals(key: Pair, rows: int, columns: int) -> Float32[Array, "{rows} {columns}"]:
@@ -100,7 +112,7 @@ def make_implicit_sampler(split: Split, batch_size: int, num_tasks: int | None, 
             "implicit tasks have no finite pool: none can be met again",
             expected="num_tasks=None",
             got=f"num_tasks={num_tasks}",
-            hint="`sampler` has pools",
+            hint="leave num_tasks away, or take `sampler`, which has pools",
         )
     if split.name != "meta_train":
         raise InvalidArgument(
@@ -111,7 +123,12 @@ def make_implicit_sampler(split: Split, batch_size: int, num_tasks: int | None, 
         )
     if split.spec.input != "proj":
         raise InvalidArgument(
-            "this suite has no projections that could be implicit", expected="…-proj-…", got=split.spec.id
+            "this suite has no projections that could be implicit",
+            expected="…-proj-…",
+            got=split.spec.id,
+            hint="take `sampler`: without projections it is as fast",
         )
+    exact = make_sampler(split, batch_size, None, mesh=mesh)
     name = f"gpicl-bench/implicit/{split.spec.id}/{split.task_set}"
-    return ImplicitSampler(make_sampler(split, batch_size, None, mesh=mesh), jnp.asarray(root_key(name)))
+    keys = {stream: placed(root_key(f"{name}/{stream}"), mesh) for stream in ("input", "label", "examples")}
+    return ImplicitSampler(replace(exact, keys=keys))

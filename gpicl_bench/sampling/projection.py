@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float, Float32, Int32, Int64, Num, UInt8, UInt32
+from jaxtyping import Array, Float, Float32, Int32, Int64, UInt8, UInt32
 
 from gpicl_bench import tasks
 from gpicl_bench.sampling.words import Pair, block
@@ -60,28 +60,26 @@ def normal(byte: UInt8[Array, "*n"]) -> Float32[Array, "*n"]:
     return jnp.rint(q * above / (1 - 1.559770 * s + 0.570191 * s * s))
 
 
-def product(whole: Float[Array, "T D"], weights: Float[Array, "D D"]) -> Float32[Array, "T D"] | Int32[Array, "T D"]:
+def product(whole: Float[Array, "T D"], weights: Float[Array, "D D"]) -> Int32[Array, "T D"]:
     """z = whole · weights, exact: float32 sums where they are, else int32 sums of those.
 
     Exact in any order and from float32 or bfloat16 operands: whole numbers up to 256 in size have 8 bits.
     """
-
-    def exact(first: int, last: int) -> Float32[Array, "T D"]:
-        return lax.dot(
-            whole[:, first:last],
-            weights[first:last],
+    dimension = len(weights)
+    size = dimension if dimension <= tasks.EXACT_IN_FLOAT32 else _CERTAIN
+    parts = [
+        lax.dot(
+            whole[:, n : n + size],
+            weights[n : n + size],
             precision=lax.Precision.HIGHEST,
             preferred_element_type=jnp.float32,
-        )
-
-    dimension = len(weights)
-    if dimension <= tasks.EXACT_IN_FLOAT32:
-        return exact(0, dimension)
-    parts = [exact(n, min(n + _CERTAIN, dimension)).astype(jnp.int32) for n in range(0, dimension, _CERTAIN)]
+        ).astype(jnp.int32)
+        for n in range(0, dimension, size)
+    ]
     return sum(parts[1:], parts[0])
 
 
-def seal(x: Float32[Array, "T D"], whole: Num[Array, "T D"], key: Pair) -> Float32[Array, "T D"]:
+def seal(x: Float32[Array, "T D"], whole: Int32[Array, "T D"], key: Pair) -> Float32[Array, "T D"]:
     """x itself, in a form that no compiler can merge with what is computed from it.
 
     XLA contracts a multiplication and the addition that follows it into one rounding (an FMA), and
@@ -90,7 +88,7 @@ def seal(x: Float32[Array, "T D"], whole: Num[Array, "T D"], key: Pair) -> Float
     key: two counters never give the same block. No compiler knows that. The key depends on all of the
     whole numbers that x was made of, so the mask is not known before x is, even if everything else is constant.
     """
-    key = key ^ whole.astype(jnp.int32).sum(dtype=jnp.int32).astype(jnp.uint32)
+    key = key ^ whole.sum(dtype=jnp.int32).astype(jnp.uint32)
     (a0, b0), (a1, b1) = block(key, 0), block(key, 1)
     never = ((a0 == a1) & (b0 == b1)).astype(jnp.uint32)
     bits = lax.bitcast_convert_type(x, jnp.uint32) ^ never

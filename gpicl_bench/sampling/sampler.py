@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float32, Int8, Int32, Integer, UInt32
 
 from gpicl_bench import tasks
@@ -40,7 +40,6 @@ Step = int | np.integer | np.ndarray | Integer[Array, ""] | Pair
 # Bytes of the arrays that exist at once beside the batch: on a CPU a core's cache, elsewhere enough to fill the device.
 _WORKSPACE = {"cpu": 2**22}
 _WORKSPACE_ELSEWHERE = 2**29
-_EPISODES_AT_ONCE = 256  # for whose images T·T comparisons exist at once
 _WHOLE = PartitionSpec()  # type: ignore[no-untyped-call]
 
 
@@ -89,6 +88,9 @@ class Sampler:
 
     def episodes(self, task: UInt32[Array, "B 2"], episode: UInt32[Array, "B 2"]) -> Batch:
         """Any episodes of any tasks, by their numbers; of a pool that is kept, its own tasks only."""
+        if self.pool is not None and not isinstance(task, jax.core.Tracer):
+            high, low = np.asarray(task, np.uint64).T
+            check_integer("a task of the pool", int((high << np.uint64(32) | low).max()), 0, len(self.pool) - 1)
         return divided(Sampler._episodes, self.mesh)(self, task, episode)
 
     def _episodes(self, task: UInt32[Array, "B 2"], episode: UInt32[Array, "B 2"]) -> Batch:
@@ -104,7 +106,8 @@ class Sampler:
         draw = partial(
             draw_indices, pool=len(self.labels), num_examples=spec.num_examples, replacement=known.replacement
         )
-        indices = lax.map(draw, key, batch_size=min(_EPISODES_AT_ONCE, len(key)))
+        at_once = self.at_once(16 * spec.num_examples**2)
+        indices = unchunked(lax.map(jax.vmap(draw), chunked(key, at_once)), len(key))
         label_map = jnp.broadcast_to(jnp.arange(known.num_classes, dtype=jnp.int32), (len(task), known.num_classes))
         if spec.label == "perm":
             task_key = jax.vmap(partial(child_key, self.keys["label"]))(task)
@@ -164,10 +167,17 @@ def divided(function: Callable[..., Any], mesh: Mesh | None) -> Callable[..., An
     rows = PartitionSpec(mesh.axis_names)  # type: ignore[no-untyped-call]
 
     def shared(sampler: Any, *arrays: Any) -> Any:
+        if AxisType.Explicit in mesh.axis_types:
+            arrays = jax.sharding.reshard(arrays, NamedSharding(mesh, rows))  # type: ignore[no-untyped-call]
         specs = (_WHOLE, *[rows] * len(arrays))
         return jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=rows)(sampler, *arrays)
 
     return shared
+
+
+def placed(array: Any, mesh: Mesh | None) -> Array:
+    """An array on JAX's default device, or whole on each device of a mesh."""
+    return jax.device_put(jnp.asarray(array), None if mesh is None else NamedSharding(mesh, _WHOLE))
 
 
 def make_sampler(
@@ -185,16 +195,15 @@ def make_sampler(
     split.check_batch(batch_size, num_tasks)
     _check_mesh(mesh, batch_size)
     _check_pool(split, num_tasks, pool_bytes)
-    place = partial(jax.device_put, device=None if mesh is None else NamedSharding(mesh, _WHOLE))
     pixels, part = split.part.pixels, split.part
     if split.spec.input == "proj":
         pixels = pixels[:, plane_order(split.dataset.dimension)]
-    images = place(jnp.asarray(pixels))
+    images = placed(pixels, mesh)
     sampler = Sampler(
         pixels=images,
-        labels=place(jnp.asarray(part.labels, jnp.int32)),
-        keys={stream: place(jnp.asarray(split.key(stream))) for stream in ("input", "label", "examples", "slots")},
-        num_tasks=None if num_tasks is None else place(jnp.uint32(num_tasks)),
+        labels=placed(part.labels.astype(np.int32), mesh),
+        keys={stream: placed(split.key(stream), mesh) for stream in ("input", "label", "examples", "slots")},
+        num_tasks=None if num_tasks is None else placed(np.uint32(num_tasks), mesh),
         pool=None,
         split=split,
         batch_size=batch_size,
@@ -218,12 +227,24 @@ def _check_mesh(mesh: object, batch_size: int) -> None:
     if mesh is None:
         return
     if not isinstance(mesh, Mesh):
-        raise InvalidArgument("this is no mesh", expected="a jax.sharding.Mesh", got=type(mesh).__name__)
+        raise InvalidArgument(
+            "this is no mesh",
+            expected="a jax.sharding.Mesh",
+            got=type(mesh).__name__,
+            hint="jax.make_mesh((jax.device_count(),), ('batch',))",
+        )
+    if set(mesh.axis_types) not in ({AxisType.Auto}, {AxisType.Explicit}):
+        raise InvalidArgument(
+            "the axes of the mesh are not of one type",
+            expected="all Auto, or all Explicit",
+            got=", ".join(map(str, mesh.axis_types)),
+        )
     if batch_size % mesh.size:
         raise InvalidArgument(
             "the mesh does not divide the batch",
             expected=f"batch_size a multiple of {mesh.size}, the devices of the mesh",
             got=batch_size,
+            hint="another batch size, or fewer devices",
         )
 
 
@@ -253,9 +274,9 @@ def _pair(step: Step, batch_size: int) -> Pair:
     if not isinstance(step, jax.core.Tracer) and np.ndim(step) == 0:
         value = check_integer("step", step, 0, 2**64 // batch_size - 1)
         return jnp.array([value >> 32, value & 0xFFFFFFFF], jnp.uint32)
+    if np.shape(step) == (2,) and getattr(step, "dtype", None) == np.uint32:
+        return jnp.asarray(step)
     step = jnp.asarray(step)
-    if step.shape == (2,) and step.dtype == jnp.uint32:
-        return step
     if step.shape != () or not jnp.issubdtype(step.dtype, jnp.integer):
         raise InvalidArgument(
             "this is no step", expected="an integer, or uint32 [2]: (high, low)", got=f"{step.dtype} {step.shape}"

@@ -63,7 +63,7 @@ class ImplicitSampler:
 
 
 def implicit_inputs(key: Pair, images: Float32[Array, "T D"], index: Int32[Array, " T"]) -> Float32[Array, "T D"]:
-    """L·G with L·Lᵀ = images·imagesᵀ/D and normals G; an image that comes again, by its index, has the same row again."""
+    """L·G with L·Lᵀ = images·imagesᵀ/D and normals G; where an index comes again, the same row."""
     return lax.dot(factor(images, index), standard_normals(key, *images.shape), precision=lax.Precision.HIGHEST)
 
 

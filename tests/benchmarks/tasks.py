@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from threadpoolctl import threadpool_limits
 
 from gpicl_bench import make
 from gpicl_bench.errors import DataUnavailable
@@ -68,17 +69,26 @@ def standardised(split):
     return images, split.part.labels.astype(np.int64)
 
 
-def naive_numpy(split):
-    """One task after the other, in float32, as one would write it."""
+def loop(split, task, threads, generator):
+    """`task(images, labels, info, generator(seed, i))` one after the other, with so many threads for products."""
     images, labels = standardised(split)
-    dimension, length, classes = split.info.D, split.info.T, split.info.C
 
-    def task(rng):
-        projection = rng.standard_normal((dimension, dimension), dtype=np.float32) / np.float32(dimension**0.5)
-        chosen = rng.integers(len(images), size=length)
-        return images[chosen] @ projection.T, rng.permutation(classes)[labels[chosen]]
+    def run(number):
+        with threadpool_limits(threads):
+            return [task(images, labels, split.info, generator(number, i)) for i in range(FEW)]
 
-    return Contender(lambda number: [task(np.random.default_rng((number, i))) for i in range(FEW)], FEW)
+    return Contender(run, FEW)
+
+
+def numpy_task(images, labels, info, rng):
+    """In float32, as one would write it."""
+    projection = rng.standard_normal((info.D, info.D), dtype=np.float32) / np.float32(info.D**0.5)
+    chosen = rng.integers(len(images), size=info.T)
+    return images[chosen] @ projection.T, rng.permutation(info.C)[labels[chosen]]
+
+
+def naive_numpy(split, threads=None):
+    return loop(split, numpy_task, threads, lambda number, i: np.random.default_rng((number, i)))
 
 
 def naive_jax(split):
@@ -98,27 +108,28 @@ def naive_jax(split):
     )
 
 
-def torch_loop(split):
+def torch_loop(split, threads=None):
+    """As the loop in NumPy; on the accelerator where torch sees one."""
     import torch
 
     device = "cuda" if ACCELERATED and torch.cuda.is_available() else "cpu"
     images, labels = (torch.from_numpy(array).to(device) for array in standardised(split))
-    dimension, length, classes = split.info.D, split.info.T, split.info.C
+    info, usual = split.info, torch.get_num_threads()
 
     def task():
-        projection = torch.randn(dimension, dimension, device=device) / dimension**0.5
-        chosen = torch.randint(len(images), (length,), device=device)
-        return images[chosen] @ projection.T, torch.randperm(classes, device=device)[labels[chosen]]
+        projection = torch.randn(info.D, info.D, device=device) / info.D**0.5
+        chosen = torch.randint(len(images), (info.T,), device=device)
+        return images[chosen] @ projection.T, torch.randperm(info.C, device=device)[labels[chosen]]
 
     def run(number):
         torch.manual_seed(number)
-        drawn = [task() for _ in range(FEW)]
-        return drawn[-1][0].sum().item()
+        torch.set_num_threads(threads or usual)
+        return [task() for _ in range(FEW)][-1][0].sum().item()  # `item` waits for the device
 
     return Contender(run, FEW)
 
 
-def learn2learn_loop(split):
+def learn2learn_loop(split, threads=None):
     """Its task dataset with 10 images of each of 10 classes, relabelled, and a projection for each task."""
     import torch
 
@@ -126,20 +137,29 @@ def learn2learn_loop(split):
         warnings.simplefilter("ignore")
         from learn2learn.data import MetaDataset, TaskDataset
         from learn2learn.data.transforms import KShots, LoadData, NWays, RemapLabels
-    images, labels = standardised(split)
-    known = MetaDataset(torch.utils.data.TensorDataset(torch.from_numpy(images), torch.from_numpy(labels)))
-    transforms = [NWays(known, split.info.C), KShots(known, split.info.T // split.info.C), LoadData(known)]
-    tasks = TaskDataset(known, [*transforms, RemapLabels(known, shuffle=True)], num_tasks=-1)
+    images, labels = map(torch.from_numpy, standardised(split))
+    known, info, usual = (
+        MetaDataset(torch.utils.data.TensorDataset(images, labels)),
+        split.info,
+        torch.get_num_threads(),
+    )
+    transforms = [NWays(known, info.C), KShots(known, info.T // info.C), LoadData(known), RemapLabels(known)]
+    tasks = TaskDataset(known, transforms, num_tasks=-1)
 
     def task():
         x, y = tasks.sample()
-        return x @ (torch.randn(split.info.D, split.info.D) / split.info.D**0.5).T, y
+        return x @ (torch.randn(info.D, info.D) / info.D**0.5).T, y
 
-    return Contender(lambda number: [task() for _ in range(FEW)], FEW)
+    def run(number):
+        torch.set_num_threads(threads or usual)
+        return [task() for _ in range(FEW)]
+
+    return Contender(run, FEW)
 
 
 OTHERS = {"naive NumPy float32": naive_numpy, "naive JAX vmap": naive_jax}
 IF_INSTALLED = {"torch": torch_loop, "learn2learn": learn2learn_loop}
+ONE = ", one thread"  # threads of several libraries in one process disturb each other: the better of both counts
 
 
 def measure_tasks(rounds):
@@ -152,10 +172,11 @@ def measure_tasks(rounds):
         "implicit": sampled(split.implicit_sampler(BATCH), BATCH),
         "product alone": product_alone(exact, BATCH),
         **{name: make_contender(split) for name, make_contender in OTHERS.items()},
+        "naive NumPy float32" + ONE: naive_numpy(split, 1),
     }
     for name, make_contender in IF_INSTALLED.items():
         if importlib.util.find_spec(name):
-            contenders[name] = make_contender(split)
+            contenders |= {name: make_contender(split), name + ONE: make_contender(split, 1)}
     measured = interleaved("tasks", contenders, rounds)
     return {"suite": split.spec.id, "batch": BATCH, "T": split.info.T, "D": split.info.D, "measured": measured}
 

@@ -1,4 +1,4 @@
-"""Other forms of both paths, each with one thing changed: why the code is as it is."""
+"""Other forms of both paths, on the same keys and images: why the code is as it is."""
 
 from functools import partial
 
@@ -8,7 +8,7 @@ from jax import lax
 from jax.scipy.special import erfinv
 
 from gpicl_bench import tasks
-from gpicl_bench.sampling.implicit import implicit_inputs, standard_normals
+from gpicl_bench.sampling.implicit import factor, implicit_inputs, standard_normals
 from gpicl_bench.sampling.projection import drawn, normal, over_drawn, plane_order, product, unfolded
 from gpicl_bench.sampling.words import block, child_key
 from tests.benchmarks.rounds import Contender, interleaved
@@ -61,6 +61,18 @@ def exact_forms(sampler):
 
     def carried(function, at_once=1):
         return lambda keys, indices: over_drawn(keys, dimension, at_once, function, indices)
+
+    def carried_words(unfold):
+        """As `over_drawn`, one task at a time, with another function from words to weights."""
+
+        def turn(words, row):
+            following, index = row
+            return drawn(following, dimension), multiply(unfold(words, dimension), index)
+
+        def run(keys, indices):
+            return lax.scan(turn, drawn(keys[0], dimension), (jnp.roll(keys, -1, axis=0), indices))[1]
+
+        return run
 
     original = plane_order(dimension).argsort()
     return {
@@ -118,11 +130,9 @@ def implicit_forms(sampler):
     def ours(key, index):
         return implicit_inputs(key, standardised(index), index)
 
-    def factored(normals, key, index):
+    def with_normals(normals, key, index):
         images = standardised(index)
-        gram = lax.dot(images, images.T, precision="highest") / known.dimension
-        lower = jnp.linalg.cholesky(gram + jnp.diag(3e-5 * jnp.maximum(jnp.diag(gram), 1.0)), symmetrize_input=False)
-        return lax.dot(lower, normals(key, *images.shape), precision="highest")
+        return lax.dot(factor(images, index), normals(key, *images.shape), precision="highest")
 
     def only_normals(key, index):
         return lax.dot(jnp.eye(len(index)), standard_normals(key, len(index), known.dimension), precision="highest")
@@ -130,9 +140,9 @@ def implicit_forms(sampler):
     return {
         "as it is": scanned(ours, 4),
         "one episode at a time": scanned(ours, 1),
-        "JAX's erf_inv": scanned(partial(factored, with_erfinv), 4),
-        "Box–Muller": scanned(partial(factored, box_muller), 4),
-        "JAX's random.normal": scanned(partial(factored, of_jax), 4),
+        "JAX's erf_inv": scanned(partial(with_normals, with_erfinv), 4),
+        "Box–Muller": scanned(partial(with_normals, box_muller), 4),
+        "JAX's random.normal": scanned(partial(with_normals, of_jax), 4),
         "the normals, times an identity": scanned(only_normals, 4),
     }
 

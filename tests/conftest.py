@@ -3,6 +3,7 @@
 import os
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 os.environ.setdefault("GPICL_BENCH_CACHE", tempfile.mkdtemp(prefix="gpicl_bench-tests-"))
 # Most of the tests' time would go into compiling the same programs again, also in processes that they start.
@@ -67,6 +68,12 @@ def prepared_data(prepared_or_none):
     if prepared_or_none is None:
         pytest.skip("no real data: TFDS_DATA_DIR names no folder with a prepared mnist")
     return prepared_or_none
+
+
+@pytest.fixture
+def no_back_off(monkeypatch):
+    """Pooch waits a second, then two, before it tries a download again."""
+    monkeypatch.setattr("pooch.core.time", SimpleNamespace(sleep=lambda seconds: None))
 
 
 @pytest.fixture

@@ -163,9 +163,8 @@ def test_data_is_fetched_verified_and_cleared(own_cache, capsys):
         (["fetch", "cifar10", "--part", "test"], "cannot be downloaded"),
     ],
 )
-def test_what_data_refuses(own_cache, capsys, arguments, says, monkeypatch):
+def test_what_data_refuses(own_cache, no_back_off, capsys, arguments, says, monkeypatch):
     monkeypatch.setenv("TFDS_DATA_DIR", "")
-    monkeypatch.setattr("pooch.core.time.sleep", lambda seconds: None)
     status, _, err = run(capsys, *arguments)
     assert status == 2
     assert says in err

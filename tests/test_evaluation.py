@@ -50,12 +50,12 @@ def test_the_score_is_the_area_from_one_example_on():
 
 
 def test_a_constant_learner_scores_chance():
-    result = evaluate(constant, DIGITS, num_tasks=1024)
+    result = evaluate(constant, DIGITS, num_tasks=256)
     low, high = result.score_interval
     assert low <= 0 <= high
     inside = (result.accuracy_interval[:, 0] <= 0.1) & (result.accuracy_interval[:, 1] >= 0.1)
     assert inside.mean() > 0.85  # 95% intervals at 100 positions
-    for task in (0, 1023):
+    for task in (0, 255):
         assert np.array_equal(result.outcome[task], make(DIGITS).meta_test.episode(task).y == 3)
 
 
@@ -304,4 +304,4 @@ def test_a_result_is_what_evaluate_returns(result):
     assert result.outcome.dtype == bool
     assert result.log_loss.dtype == np.float32
     assert result.learner.withholds_labels
-    assert not evaluate(sequence_nearest, DIGITS, num_tasks=1, positions=[0]).learner.withholds_labels
+    assert not evaluate(sequence_nearest, DIGITS, num_tasks=1, positions=[0], audit="off").learner.withholds_labels

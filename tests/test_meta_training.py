@@ -1,5 +1,6 @@
 """Meta-training: what it minimises, what it leaves behind, and that a killed run ends as an uninterrupted one."""
 
+import functools
 import json
 import os
 import random
@@ -20,7 +21,7 @@ from baselines.learner import restore
 from baselines.lstm import Lstm
 from baselines.run import TrainingError, best, checkpoints, read_metrics, run
 from baselines.settings import MODELS, make_settings
-from baselines.training import State, make_tasks, make_trainer, with_fixed_permutation
+from baselines.training import State, make_trainer, with_fixed_permutation
 from baselines.transformer import Transformer
 from gpicl_bench import evaluate, load_learner, make
 from gpicl_bench.errors import InvalidArgument, LearnerFileError
@@ -32,8 +33,22 @@ SMALL = {"steps": 10, "every": 2, "batch_size": 3, "num_examples": 5, "warmup": 
 
 
 def small(model="lstm", **options):
-    size = {"hidden": 8} if model == "lstm" else {"width": 8, "heads": 2, "head_size": 4}
+    size = {"hidden": 8} if model == "lstm" else {"layers": 1, "width": 8, "heads": 2, "head_size": 4}
     return make_settings(model, "digits-tiny", {**SMALL, **size, **options})
+
+
+@functools.cache
+def recorded(count, batch_size, num_tasks=None, seed=0, tasks="exact"):
+    """A sampler that has drawn its first batches beforehand: without it, what is trained on them compiles quickly."""
+    split = make("digits-proj-perm-v0", num_examples=SMALL["num_examples"]).meta_train
+    draw = split.implicit_sampler if tasks == "implicit" else split.sampler
+    sampler = draw(batch_size, num_tasks, seed)
+    batches = jax.jit(lambda sampler, steps: jax.lax.map(sampler, steps))(sampler, jnp.arange(count))
+    return jax.tree_util.Partial(of_step, batches)
+
+
+def of_step(batches, step):
+    return jax.tree.map(lambda all_of_them: all_of_them[step], batches)
 
 
 def weights(folder):
@@ -54,11 +69,10 @@ def test_the_objective_is_the_mean_cross_entropy_of_all_positions():
     trainer = make_trainer(settings)
     state = trainer.start()
     batch = make(settings.suite, num_examples=5).meta_validation.batch(0, 3)
-    looked = trainer.look(state.weights, jax.tree.map(jnp.asarray, batch._replace(task=0, episode=0)))
+    looked = jax.jit(trainer.look)(state.weights, jax.tree.map(jnp.asarray, batch._replace(task=0, episode=0)))
     model = Transformer(settings.made_suite.info, settings.config, key=jax.random.key(0))
-    logits = np.stack(
-        [np.asarray(model(*map(jnp.asarray, example)), np.float64) for example in zip(batch.x, batch.y, strict=True)]
-    )
+    answer = jax.jit(lambda x, y: model(x, y))
+    logits = np.stack([np.asarray(answer(*example), np.float64) for example in zip(batch.x, batch.y, strict=True)])
     chance = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
     shown = np.take_along_axis(chance, batch.y[..., None], axis=-1)[..., 0]
     assert float(looked.loss) == pytest.approx(-np.log(shown).mean(), rel=1e-5)
@@ -69,14 +83,14 @@ def test_a_step_is_adam_on_a_clipped_gradient():
     """Two steps against Adam as Kingma and Ba write it, in NumPy, the gradients by JAX."""
     settings = small("transformer", clip=0.05, warmup=0, schedule="constant", adam_epsilon=1e-4)
     trainer, training = make_trainer(settings), settings.training
-    sampler = settings.made_suite.meta_train.sampler(training.batch_size)
-    state, measured = trainer.train(sampler, trainer.start(), jnp.arange(2))
-    names, theta = zip(*jax.tree_util.tree_flatten_with_path(trainer.start().weights)[0], strict=True)
-    structure = jax.tree.structure(trainer.start().weights)
+    sampler, start = recorded(2, training.batch_size), trainer.start()
+    state, measured = jax.jit(trainer.train)(sampler, start, jnp.arange(2))
+    names, theta = zip(*jax.tree_util.tree_flatten_with_path(start.weights)[0], strict=True)
+    structure, by_weights = jax.tree.structure(start.weights), jax.jit(jax.grad(lambda w, b: trainer.look(w, b).loss))
     m, v = [0.0] * len(names), [0.0] * len(names)
     for t in (1, 2):
         batch = sampler(t - 1)
-        gradient = jax.grad(lambda w, batch=batch: trainer.look(w, batch).loss)(jax.tree.unflatten(structure, theta))
+        gradient = by_weights(jax.tree.unflatten(structure, theta), batch)
         gradient = [np.asarray(g, np.float64) for g in jax.tree.leaves(gradient)]
         norm = np.sqrt(sum((g**2).sum() for g in gradient))
         assert float(measured.gradient_norm[t - 1]) == pytest.approx(norm, rel=1e-4)
@@ -97,16 +111,14 @@ def test_every_model_learns(model, tokens, compute):
     options = {"tokens": tokens, "compute": compute, "num_tasks": 1, "batch_size": 16, "learning_rate": 0.01}
     settings = small(model, **options, warmup=0, schedule="constant")
     trainer = make_trainer(settings)
-    sampler = settings.made_suite.meta_train.sampler(16, 1)
-    state, measured = jax.jit(trainer.train)(sampler, trainer.start(), jnp.arange(120))
+    state, measured = jax.jit(trainer.train)(recorded(120, 16, num_tasks=1), trainer.start(), jnp.arange(120))
     assert float(measured.loss[0]) > 2.2
     assert float(measured.loss[-5:].mean()) < 1.5
     assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(state.weights))
 
 
 def test_many_steps_are_the_same_in_one_call_or_in_two():
-    trainer, settings = make_trainer(small()), small()
-    sampler = settings.made_suite.meta_train.sampler(3)
+    trainer, sampler = make_trainer(small()), recorded(4, 3)
     train = jax.jit(trainer.train)
     whole, _ = train(sampler, trainer.start(), jnp.arange(4))
     half, _ = train(sampler, trainer.start(), jnp.arange(2))
@@ -116,7 +128,7 @@ def test_many_steps_are_the_same_in_one_call_or_in_two():
 
 def test_the_fixed_permutation_is_that_of_the_base_dataset():
     split = make("digits-proj-perm-v0", num_examples=7).meta_train
-    batch = split.sampler(5)(3)
+    batch = jax.jit(lambda sampler: sampler(3))(split.sampler(5))
     changed = with_fixed_permutation(batch, 2)
     for b in range(5):
         episode, labels = split.episode(15 + b), split.part.labels
@@ -124,6 +136,18 @@ def test_the_fixed_permutation_is_that_of_the_base_dataset():
         assert changed.y[b].tolist() == expected.tolist()
         assert changed.label_map[b].tolist() == (list(range(10)) if b < 2 else batch.label_map[b].tolist())
     assert jnp.array_equal(changed.x, batch.x)
+
+
+def trained(settings):
+    """The weights after three steps."""
+    training, trainer = settings.training, make_trainer(settings)
+    sampler = recorded(3, training.batch_size, training.num_tasks, training.seed, training.tasks)
+    return jax.tree.leaves(jax.jit(trainer.train)(sampler, trainer.start(), jnp.arange(3))[0].weights)
+
+
+@pytest.fixture(scope="module")
+def as_usual(standard_promotion):
+    return trained(small())
 
 
 @pytest.mark.parametrize(
@@ -146,12 +170,8 @@ def test_the_fixed_permutation_is_that_of_the_base_dataset():
     ],
     ids=lambda options: next(iter(options)),
 )
-def test_every_option_changes_the_weights(options):
-    def trained(settings):
-        trainer = make_trainer(settings)
-        return jax.tree.leaves(jax.jit(trainer.train)(make_tasks(settings), trainer.start(), jnp.arange(3))[0].weights)
-
-    ours, other = trained(small()), trained(small(**options))
+def test_every_option_changes_the_weights(options, as_usual):
+    ours, other = as_usual, trained(small(**options))
     assert any(not np.array_equal(a, b) for a, b in zip(ours, other, strict=True))
 
 
@@ -491,7 +511,9 @@ def test_a_checkpoint_is_a_learner_in_both_forms(finished):
     folder, settings = finished
     suite, path = settings.made_suite, ROOT / "baselines" / "lstm.py"
     results = [
-        evaluate(load_learner(path, suite.info, {"checkpoint": str(folder), "form": form}), suite, num_tasks=8)
+        evaluate(
+            load_learner(path, suite.info, {"checkpoint": str(folder), "form": form}), suite, num_tasks=8, audit="off"
+        )
         for form in ("sequence", "step")
     ]
     assert np.array_equal(results[0].prediction, results[1].prediction)
@@ -513,7 +535,7 @@ def test_a_learner_answers_as_the_trained_model(finished):
     learner = restore(Lstm, suite.info, checkpoints(folder)[-1])
     trainer, batch = make_trainer(settings), suite.meta_validation.batch(0, 4)
     state = read_arrays(checkpoints(folder)[-1], jax.eval_shape(trainer.start))
-    looked = trainer.look(state.weights, jax.tree.map(jnp.asarray, batch._replace(task=0, episode=0)))
+    looked = jax.jit(trainer.look)(state.weights, jax.tree.map(jnp.asarray, batch._replace(task=0, episode=0)))
     right = np.asarray(learner(batch.x, batch.y)).argmax(-1) == batch.y
     assert np.allclose(right.mean(axis=0), looked.accuracy)
     assert float(looked.accuracy[-1]) == read_metrics(folder)[-1]["validation_accuracy"]
@@ -585,7 +607,7 @@ def test_a_paired_transformer_takes_any_length(tmp_path):
     run(settings, tmp_path / "run")
     longer = make(settings.suite, num_examples=12)
     by_form = [
-        evaluate(restore(Transformer, longer.info, tmp_path / "run", form), longer, num_tasks=4).prediction
+        evaluate(restore(Transformer, longer.info, tmp_path / "run", form), longer, num_tasks=4, audit="off").prediction
         for form in ("sequence", "step")
     ]
     assert np.array_equal(*by_form)
@@ -614,14 +636,17 @@ def command(*arguments, cwd=None):
 
 def test_the_command_trains_draws_and_resumes(tmp_path):
     options = [f"--{name.replace('_', '-')}={value}" for name, value in {**SMALL, "hidden": 8}.items()]
-    done = command("train", "lstm", *options, "--deterministic", cwd=tmp_path)
+    done = command("train", "lstm", *options, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     folder = tmp_path / "runs" / "digits-tiny-lstm-shifted-digits-proj-perm-v0-seed0"
     assert (folder / "curve.png").exists()
     assert "step      10" in done.stderr
-    again = command("train", "lstm", *options, "--deterministic", "--resume", cwd=tmp_path)
+    again = command("train", "lstm", *options, "--resume", cwd=tmp_path)
     assert again.returncode == 0
     assert "nothing was trained" in again.stderr
+    other = command("train", "lstm", *options, "--resume", "--deterministic", cwd=tmp_path)
+    assert other.returncode == 2
+    assert "got: deterministic = True" in other.stderr
     refused = command("train", "lstm", *options, cwd=tmp_path)
     assert refused.returncode == 2
     assert "this folder holds a run" in refused.stderr

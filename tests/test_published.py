@@ -277,7 +277,7 @@ class Answer(http.server.BaseHTTPRequestHandler):
 
     def stalls(self, content):
         self.send(content[: len(content) // 2], len(content))
-        threading.Event().wait(1.5)  # the tests replace time.sleep
+        time.sleep(1.5)
 
     def truncates(self, content):
         self.send(content[: len(content) // 2], len(content))
@@ -333,7 +333,7 @@ class Answer(http.server.BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def served(small, tmp_path, monkeypatch):
+def served(small, tmp_path, monkeypatch, no_back_off):
     """A small kmnist that is nowhere but on a server which behaves as told."""
     servers = []
 
@@ -351,7 +351,6 @@ def served(small, tmp_path, monkeypatch):
         return server, parts
 
     monkeypatch.setattr(files, "TIMEOUT", (1.0, 0.4))
-    monkeypatch.setattr("pooch.core.time.sleep", lambda seconds: None)
     yield serve
     for server in servers:
         server.shutdown()

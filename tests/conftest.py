@@ -29,6 +29,9 @@ import hypothesis  # noqa: E402
 import jax  # noqa: E402
 import pytest  # noqa: E402
 
+from gpicl_bench.datasets import arrays, table  # noqa: E402
+from gpicl_bench.registration import _suites  # noqa: E402
+
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
@@ -74,6 +77,17 @@ def prepared_data(prepared_or_none):
 def no_back_off(monkeypatch):
     """Pooch waits a second, then two, before it tries a download again."""
     monkeypatch.setattr("pooch.core.time", SimpleNamespace(sleep=lambda seconds: None))
+
+
+@pytest.fixture
+def forget():
+    """What a test registers is gone after it."""
+    changed = (table._rows, arrays.REGISTERED, _suites)
+    before = [dict(known) for known in changed]
+    yield
+    for known, content in zip(changed, before, strict=True):
+        known.clear()
+        known.update(content)
 
 
 @pytest.fixture

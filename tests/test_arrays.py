@@ -15,21 +15,11 @@ from sklearn.datasets import load_wine
 import gpicl_bench
 from gpicl_bench import SuiteSpec, errors, register, register_dataset
 from gpicl_bench.commands import main
-from gpicl_bench.datasets import arrays, load_part, table
-from gpicl_bench.registration import _suites
+from gpicl_bench.datasets import arrays, load_part
 from tests.conftest import ROOT
 from tests.learners import first
 
-
-@pytest.fixture(autouse=True)
-def forget():
-    """What a test registers is gone after it."""
-    changed = (table._rows, arrays.REGISTERED, _suites)
-    before = [dict(known) for known in changed]
-    yield
-    for known, content in zip(changed, before, strict=True):
-        known.clear()
-        known.update(content)
+pytestmark = pytest.mark.usefixtures("forget")
 
 
 def images(n, *shape, seed=0):

@@ -318,7 +318,7 @@ def test_a_kept_pool_has_its_own_tasks_only():
         sampler.episodes(pairs([5, 6]), pairs([0, 0]))
 
 
-def test_one_pixel():
+def test_one_pixel(forget):
     """A product over one pixel becomes a multiplication, and 0 · -3 is -0 there; the reference has no -0."""
     images = np.arange(200, dtype=np.uint8).reshape(-1, 1)
     labels = np.arange(200) % 2
@@ -330,7 +330,7 @@ def test_one_pixel():
 
 
 @pytest.mark.parametrize("dimension", [3, 1135, 3080])
-def test_any_width(dimension):
+def test_any_width(dimension, forget):
     """Not divided by 8, and past the width where sums are float32."""
     images = np.random.default_rng(dimension).integers(0, 256, (40, dimension), dtype=np.uint8)
     labels = np.arange(40) % 4

@@ -51,7 +51,6 @@ def run(
         TrainingError: the folder holds another run, the batch does not fit, or the loss is no number.
         CheckpointError: a checkpoint is damaged, or a file cannot be written.
     """
-    tasks = make_tasks(settings)
     with _locked(folder), _fitting(settings):
         said = describe(settings)
         _enter(said, folder, resume)
@@ -60,7 +59,7 @@ def run(
         _tidy(folder, about)
         if about["step"] == settings.training.steps:
             return False
-        _train(settings, folder, trainer, tasks, state, {**about, **said}, report)
+        _train(settings, folder, trainer, state, {**about, **said}, report)
     return True
 
 
@@ -99,15 +98,10 @@ def read_metrics(folder: Path) -> list[Row]:
 
 
 def _train(
-    settings: Settings,
-    folder: Path,
-    trainer: Trainer,
-    sampler: Callable[[Any], Any],
-    state: State,
-    about: Row,
-    report: Callable[[Row], None],
+    settings: Settings, folder: Path, trainer: Trainer, state: State, about: Row, report: Callable[[Row], None]
 ) -> None:
     training, suite = settings.training, settings.made_suite
+    sampler = make_tasks(settings)
     validation = jax.jit(lambda tasks: tasks(0))(suite.meta_validation.sampler(training.validation_tasks))
     look, compiled = jax.jit(trainer.look), {}
     began, spent = time.monotonic(), about["seconds"]

@@ -90,6 +90,15 @@ class Settings:
     config: Any
     training: Training
 
+    def __post_init__(self) -> None:
+        if self.training.tasks == "implicit" and self.made_suite.spec.input != "proj":
+            raise InvalidArgument(
+                "this suite has no projections that could be implicit",
+                expected="…-proj-…",
+                got=self.suite,
+                hint="--tasks exact",
+            )
+
     @property
     def name(self) -> str:
         """Of the model with its token form, as files and tables have it."""

@@ -9,7 +9,6 @@ import pytest
 import scipy.stats
 
 from gpicl_bench import make
-from gpicl_bench.sampling.words import child_key
 from tests.benchmarks import page, tasks, tried
 from tests.benchmarks.exactness import measure_exactness
 from tests.benchmarks.record import FOLDER
@@ -35,7 +34,7 @@ def test_every_form_of_the_exact_path_gives_the_same_whole_numbers(name):
     sampler = SUITE.meta_train.sampler(4)
     number, episode = sampler.numbers(0)
     _, indices, _, _ = sampler.examples(number, episode)
-    keys = jax.vmap(lambda i: child_key(sampler.keys["input"], i))(number)
+    keys = sampler.projection_keys(number)
     known, part = SUITE.meta_train.dataset, SUITE.meta_train.part
     z = jax.jit(tried.exact_forms(sampler)[name])(keys, indices)
     for i in range(4):

@@ -21,7 +21,7 @@ from baselines.learner import restore
 from baselines.lstm import Lstm
 from baselines.run import TrainingError, best, checkpoints, read_metrics, run
 from baselines.settings import MODELS, make_settings
-from baselines.training import State, make_trainer, with_fixed_permutation
+from baselines.training import State, make_tasks, make_trainer, with_fixed_permutation
 from baselines.transformer import Transformer
 from gpicl_bench import evaluate, load_learner, make
 from gpicl_bench.errors import InvalidArgument, LearnerFileError
@@ -40,9 +40,7 @@ def small(model="lstm", **options):
 @functools.cache
 def recorded(count, batch_size, num_tasks=None, seed=0, tasks="exact"):
     """A sampler that has drawn its first batches beforehand: without it, what is trained on them compiles quickly."""
-    split = make("digits-proj-perm-v0", num_examples=SMALL["num_examples"]).meta_train
-    draw = split.implicit_sampler if tasks == "implicit" else split.sampler
-    sampler = draw(batch_size, num_tasks, seed)
+    sampler = make_tasks(small(batch_size=batch_size, num_tasks=num_tasks, seed=seed, tasks=tasks))
     batches = jax.jit(lambda sampler, steps: jax.lax.map(sampler, steps))(sampler, jnp.arange(count))
     return jax.tree_util.Partial(of_step, batches)
 
@@ -448,6 +446,7 @@ def test_a_batch_that_does_not_fit_is_refused_with_advice(tmp_path):
         ({"num_tasks": 0}, "num_tasks"),
         ({"num_tasks": 5, "tasks": "implicit"}, "implicit tasks have no finite pool"),
         ({"tasks": "other"}, "tasks is out of range"),
+        ({"tasks": "implicit", "suite": "digits-pixperm-perm-v0"}, "no projections that could be implicit"),
         ({"hidden": 0}, "hidden is out of range"),
         ({"hidden": -3}, "hidden is out of range"),
         ({"warmup": 11}, "longer than the run"),
@@ -636,17 +635,17 @@ def command(*arguments, cwd=None):
 
 def test_the_command_trains_draws_and_resumes(tmp_path):
     options = [f"--{name.replace('_', '-')}={value}" for name, value in {**SMALL, "hidden": 8}.items()]
-    done = command("train", "lstm", *options, cwd=tmp_path)
+    done = command("train", "lstm", *options, "--deterministic", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     folder = tmp_path / "runs" / "digits-tiny-lstm-shifted-digits-proj-perm-v0-seed0"
     assert (folder / "curve.png").exists()
     assert "step      10" in done.stderr
-    again = command("train", "lstm", *options, "--resume", cwd=tmp_path)
+    again = command("train", "lstm", *options, "--deterministic", "--resume", cwd=tmp_path)
     assert again.returncode == 0
     assert "nothing was trained" in again.stderr
-    other = command("train", "lstm", *options, "--resume", "--deterministic", cwd=tmp_path)
+    other = command("train", "lstm", *options, "--resume", cwd=tmp_path)
     assert other.returncode == 2
-    assert "got: deterministic = True" in other.stderr
+    assert "got: deterministic = False" in other.stderr
     refused = command("train", "lstm", *options, cwd=tmp_path)
     assert refused.returncode == 2
     assert "this folder holds a run" in refused.stderr

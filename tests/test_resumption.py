@@ -441,20 +441,26 @@ def all_leave(process):
     return workers_of(process) == []
 
 
+def stopped(asked, journal, number):
+    """Standard error of a command that gets a signal, to all its processes together, when its journal has grown."""
+    process = start(*asked, "--learner-arg", "pause=0.005")
+    lines_of(journal, 3, process)
+    os.killpg(process.pid, number)
+    status, out, err = ended(process)
+    assert (status, out) == (128 + number, "")
+    assert all_leave(process)
+    return err
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_ctrl_c_tells_what_is_kept_and_resume_goes_on(tmp_path, slow, workers):
     output, journal = tmp_path / "a.json", tmp_path / "a.json.partial"
     asked = [slow, "--num-tasks", 100, "--positions", "0,20", "--output", output, "--workers", workers]
-    process = start(*asked, "--learner-arg", "pause=0.005")
-    lines_of(journal, 3, process)
-    os.killpg(process.pid, signal.SIGINT)
-    status, out, err = ended(process)
-    assert (status, out) == (130, "")
+    err = stopped(asked, journal, signal.SIGINT)
     kept = 16 if workers == 1 else 12
     assert int(err.split()[1]) % kept == 0
     assert f"tasks are kept in {journal}: the same command with --resume goes on" in err
     assert len(err.splitlines()) == 1
-    assert all_leave(process)
     assert not output.exists()
 
     status, out, err = command(*asked, "--learner-arg", "pause=0.005")
@@ -472,19 +478,11 @@ def test_ctrl_c_tells_what_is_kept_and_resume_goes_on(tmp_path, slow, workers):
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_batch_system_that_ends_it_is_told_what_is_kept(tmp_path, slow, workers):
-    """SIGTERM, to all its processes together."""
     output, journal = tmp_path / "a.json", tmp_path / "a.json.partial"
     asked = [slow, "--num-tasks", 100, "--positions", "0,20", "--output", output, "--workers", workers]
-    process = start(*asked, "--learner-arg", "pause=0.005")
-    lines_of(journal, 3, process)
-    os.killpg(process.pid, signal.SIGTERM)
-    status, out, err = ended(process)
-    assert (status, out) == (143, "")
-    assert (
-        err == f"interrupted; {num_kept(journal)} tasks are kept in {journal}: the same command with --resume goes on\n"
-    )
-    assert num_kept(journal) > 0
-    assert all_leave(process)
+    err, kept = stopped(asked, journal, signal.SIGTERM), num_kept(journal)
+    assert err == f"interrupted; {kept} tasks are kept in {journal}: the same command with --resume goes on\n"
+    assert kept > 0
     assert not output.exists()
     assert command(*asked, "--learner-arg", "pause=0.005", "--resume")[0] == 0
     assert load_result(output).setting.num_tasks == 100

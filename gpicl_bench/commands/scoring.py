@@ -74,7 +74,7 @@ def run(options: argparse.Namespace) -> int:
         loaded = load_learner(options.file, suite.info, args)
         planned = plan(loaded, suite, **_question(options))
         check_workers(options.workers, planned)
-        if suite is suites[0]:
+        if suite is suites[0]:  # not earlier: a slip in the command is named before any download
             _check_data(suites)
         try:
             result = _finished(planned, path, options.resume) or _evaluated(loaded, suite, path, options)

@@ -20,9 +20,9 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float32, Int32, UInt32
 
 from gpicl_bench.errors import InvalidArgument
-from gpicl_bench.sampling.projection import chunked, unchunked
+from gpicl_bench.sampling.projection import mapped
 from gpicl_bench.sampling.sampler import Sampler, Step, divided, make_sampler, placed
-from gpicl_bench.sampling.words import Pair, block, child_key
+from gpicl_bench.sampling.words import Pair, block
 from gpicl_bench.streams import root_key
 from gpicl_bench.suite import ImplicitBatch, Split
 
@@ -46,20 +46,15 @@ class ImplicitSampler:
         return divided(ImplicitSampler._episodes, self.examples.mesh)(self, self.examples.numbers(step)[0])
 
     def _episodes(self, number: UInt32[Array, "B 2"]) -> ImplicitBatch:
-        known = self.examples.split.dataset
-        _, indices, y, label_map = self.examples.examples(number, jnp.zeros_like(number))
+        examples, known = self.examples, self.examples.split.dataset
+        _, indices, y, label_map = examples.examples(number, jnp.zeros_like(number))
 
-        def episode(rows: tuple[Any, Any]) -> Float32[Array, "T D"]:
-            i, index = rows
-            whole = self.examples.pixels[index].astype(jnp.int32) - known.center
-            return implicit_inputs(
-                child_key(self.examples.keys["input"], i), whole.astype(jnp.float32) * (1 / known.std), index
-            )
+        def episode(key: Any, index: Any) -> Float32[Array, "T D"]:
+            return implicit_inputs(key, examples.whole(index).astype(jnp.float32) * (1 / known.std), index)
 
-        at_once = self.examples.at_once(_UNROLL * 4 * indices.shape[1] * known.dimension * 4)
-        chunks = chunked((number, indices), at_once)
-        _, x = lax.scan(lambda carry, rows: (carry, jax.vmap(episode)(rows)), None, chunks, unroll=_UNROLL)
-        return ImplicitBatch(unchunked(x, len(number)), y, label_map)
+        at_once = examples.at_once(_UNROLL * 4 * indices.shape[1] * known.dimension * 4)
+        x = mapped(episode, at_once, examples.projection_keys(number), indices, unroll=_UNROLL)
+        return ImplicitBatch(x, y, label_map)
 
 
 def implicit_inputs(key: Pair, images: Float32[Array, "T D"], index: Int32[Array, " T"]) -> Float32[Array, "T D"]:

@@ -118,14 +118,13 @@ def over_drawn(
     return unchunked(lax.scan(turn, draw(keys[0]), (jnp.roll(keys, -1, axis=0), *parts))[1], length)
 
 
-def over_kept(pool: Any, numbers: UInt32[Array, " B"], at_once: int, function: Callable[..., Any], *arrays: Any) -> Any:
-    """The same with projections that were drawn before: int8 `[M, D, D]`, as `unfolded` has them."""
+def mapped(function: Callable[..., Any], at_once: int, *arrays: Any, unroll: int = 1) -> Any:
+    """`function(*rows)` for the rows of the arrays, stacked, `at_once` at a time and `unroll` times on their way."""
 
     def turn(_: None, rows: tuple[Any, ...]) -> tuple[None, Any]:
-        chosen, *rest = rows
-        return None, jax.vmap(function)(pool[chosen], *rest)
+        return None, jax.vmap(function)(*rows)
 
-    return unchunked(lax.scan(turn, None, chunked((numbers, *arrays), at_once))[1], len(numbers))
+    return unchunked(lax.scan(turn, None, chunked(arrays, at_once), unroll=unroll)[1], len(arrays[0]))
 
 
 def chunked(arrays: Any, most: int) -> Any:

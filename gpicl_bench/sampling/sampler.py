@@ -8,21 +8,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float32, Int8, Int32, Integer, UInt32
 
 from gpicl_bench import tasks
 from gpicl_bench.errors import InvalidArgument, check_integer
-from gpicl_bench.sampling.projection import (
-    chunked,
-    over_drawn,
-    over_kept,
-    plane_order,
-    product,
-    seal,
-    unchunked,
-)
+from gpicl_bench.sampling.projection import mapped, over_drawn, plane_order, product, seal
 from gpicl_bench.sampling.words import (
     Pair,
     add64,
@@ -107,7 +98,7 @@ class Sampler:
             draw_indices, pool=len(self.labels), num_examples=spec.num_examples, replacement=known.replacement
         )
         at_once = self.at_once(16 * spec.num_examples**2)
-        indices = unchunked(lax.map(jax.vmap(draw), chunked(key, at_once)), len(key))
+        indices = mapped(draw, at_once, key)
         label_map = jnp.broadcast_to(jnp.arange(known.num_classes, dtype=jnp.int32), (len(task), known.num_classes))
         if spec.label == "perm":
             task_key = jax.vmap(partial(child_key, self.keys["label"]))(task)
@@ -128,15 +119,16 @@ class Sampler:
         scale = tasks.projection_scale(known.dimension, known.std)
 
         def project(weights: Any, index: Any, key: Any) -> Float32[Array, "T D"]:
-            whole = product(self._whole(index).astype(operand), weights.astype(operand))
+            whole = product(self.whole(index).astype(operand), weights.astype(operand))
             return seal(whole.astype(jnp.float32) * scale, whole, key)
 
         at_once = self.at_once(known.dimension**2 * jnp.dtype(operand).itemsize)
         if self.pool is not None:
-            return over_kept(self.pool, task[:, 1], at_once, project, indices, key)
+            return mapped(lambda i, *rows: project(self.pool[i], *rows), at_once, task[:, 1], indices, key)
         return over_drawn(self.projection_keys(task), known.dimension, at_once, project, indices, key)
 
     def projection_keys(self, task: UInt32[Array, "B 2"]) -> UInt32[Array, "B 2"]:
+        """The key of each task's projection."""
         return jax.vmap(partial(child_key, self.keys["input"]))(task)
 
     def _standardised(
@@ -145,18 +137,17 @@ class Sampler:
         spec, known = self.split.spec, self.split.dataset
         scale = jnp.float32(1 / known.std)
 
-        def standardise(rows: tuple[Any, Any, Any]) -> Float32[Array, "T D"]:
-            i, key, index = rows
-            whole = self._whole(index)
+        def standardise(i: Any, key: Any, index: Any) -> Float32[Array, "T D"]:
+            whole = self.whole(index)
             if spec.input == "pixperm":
                 whole = whole[:, stable_argsort(words(child_key(self.keys["input"], i), known.dimension))]
             return seal(whole.astype(jnp.float32) * scale, whole, key)
 
-        size = self.at_once(spec.num_examples * known.dimension * 4)
-        chunks = lax.map(jax.vmap(standardise), chunked((task, key, indices), size))
-        return unchunked(chunks, len(task))
+        at_once = self.at_once(spec.num_examples * known.dimension * 4)
+        return mapped(standardise, at_once, task, key, indices)
 
-    def _whole(self, index: Int32[Array, " T"]) -> Int32[Array, "T D"]:
+    def whole(self, index: Int32[Array, " T"]) -> Int32[Array, "T D"]:
+        """p − center of these images."""
         return self.pixels[index].astype(jnp.int32) - self.split.dataset.center
 
 
@@ -195,10 +186,8 @@ def make_sampler(
     split.check_batch(batch_size, num_tasks)
     _check_mesh(mesh, batch_size)
     _check_pool(split, num_tasks, pool_bytes)
-    pixels, part = split.part.pixels, split.part
-    if split.spec.input == "proj":
-        pixels = pixels[:, plane_order(split.dataset.dimension)]
-    images = placed(pixels, mesh)
+    part, known = split.part, split.dataset
+    images = placed(part.pixels[:, plane_order(known.dimension)] if split.spec.input == "proj" else part.pixels, mesh)
     sampler = Sampler(
         pixels=images,
         labels=placed(part.labels.astype(np.int32), mesh),

@@ -3,13 +3,12 @@
 import statistics
 
 from tests.benchmarks.record import FOLDER, read
-from tests.benchmarks.rounds import ratios
+from tests.benchmarks.rounds import ONE, ratios
 
 PAGE = FOLDER.parents[1] / "docs" / "performance.md"
 MACHINES = {"cpu": "CPU", "gpu": "GPU"}
 UNMEASURED = "unmeasured"
 
-ONE = ", one thread"
 ASKED = [  # title, ours, theirs, the least ratio that was asked for
     ("exact / product alone", "exact", "product alone", 0.6),
     ("exact / naive NumPy float32", "exact", "naive NumPy float32", 5.0),

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+ONE = ", one thread"  # threads of several libraries in one process disturb each other: the better of both counts
+
 
 class Contender(NamedTuple):
     """`run(round)` does `tasks` tasks, and returns when they are done."""

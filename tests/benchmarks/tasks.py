@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 from gpicl_bench import make
 from gpicl_bench.errors import DataUnavailable
 from gpicl_bench.sampling.projection import chunked, product, unchunked
-from tests.benchmarks.rounds import Contender, interleaved
+from tests.benchmarks.rounds import ONE, Contender, interleaved
 
 ACCELERATED = jax.default_backend() != "cpu"
 BATCH = 1024 if ACCELERATED else 64
@@ -43,10 +43,9 @@ def sampled(sampler, batch):
 def multiplied(sampler, weights, number):
     """The images of a batch times matrices that are there already: the limit of every path that has a projection."""
     _, indices, _, _ = sampler.examples(*sampler.numbers(number))
-    center = sampler.split.dataset.center
 
     def one(index, weights):
-        return product((sampler.pixels[index].astype(jnp.int32) - center).astype(weights.dtype), weights)
+        return product(sampler.whole(index).astype(weights.dtype), weights)
 
     if len(weights) == 1:
         return lax.map(partial(one, weights=weights[0]), indices)
@@ -69,38 +68,32 @@ def standardised(split):
     return images, split.part.labels.astype(np.int64)
 
 
-def loop(split, task, threads, generator):
-    """`task(images, labels, info, generator(seed, i))` one after the other, with so many threads for products."""
-    images, labels = standardised(split)
+def naive_numpy(split, threads=None):
+    """One task after the other in float32, as one would write it, with so many threads for products."""
+    (images, labels), info = standardised(split), split.info
+
+    def task(rng):
+        projection = rng.standard_normal((info.D, info.D), dtype=np.float32) / np.float32(info.D**0.5)
+        chosen = rng.integers(len(images), size=info.T)
+        return images[chosen] @ projection.T, rng.permutation(info.C)[labels[chosen]]
 
     def run(number):
         with threadpool_limits(threads):
-            return [task(images, labels, split.info, generator(number, i)) for i in range(FEW)]
+            return [task(np.random.default_rng((number, i))) for i in range(FEW)]
 
     return Contender(run, FEW)
-
-
-def numpy_task(images, labels, info, rng):
-    """In float32, as one would write it."""
-    projection = rng.standard_normal((info.D, info.D), dtype=np.float32) / np.float32(info.D**0.5)
-    chosen = rng.integers(len(images), size=info.T)
-    return images[chosen] @ projection.T, rng.permutation(info.C)[labels[chosen]]
-
-
-def naive_numpy(split, threads=None):
-    return loop(split, numpy_task, threads, lambda number, i: np.random.default_rng((number, i)))
 
 
 def naive_jax(split):
     """`vmap` and `jit` over JAX's own generator, as one would write it."""
     images, labels = map(jnp.asarray, standardised(split))
-    dimension, length, classes = split.info.D, split.info.T, split.info.C
+    info = split.info
 
     def task(key):
         one, two, three = jax.random.split(key, 3)
-        projection = jax.random.normal(one, (dimension, dimension)) / dimension**0.5
-        chosen = jax.random.randint(two, (length,), 0, len(images))
-        return images[chosen] @ projection.T, jax.random.permutation(three, classes)[labels[chosen]]
+        projection = jax.random.normal(one, (info.D, info.D)) / info.D**0.5
+        chosen = jax.random.randint(two, (info.T,), 0, len(images))
+        return images[chosen] @ projection.T, jax.random.permutation(three, info.C)[labels[chosen]]
 
     draw, key = jax.jit(jax.vmap(task)), jax.random.key(0)
     return Contender(
@@ -138,11 +131,8 @@ def learn2learn_loop(split, threads=None):
         from learn2learn.data import MetaDataset, TaskDataset
         from learn2learn.data.transforms import KShots, LoadData, NWays, RemapLabels
     images, labels = map(torch.from_numpy, standardised(split))
-    known, info, usual = (
-        MetaDataset(torch.utils.data.TensorDataset(images, labels)),
-        split.info,
-        torch.get_num_threads(),
-    )
+    known = MetaDataset(torch.utils.data.TensorDataset(images, labels))
+    info, usual = split.info, torch.get_num_threads()
     transforms = [NWays(known, info.C), KShots(known, info.T // info.C), LoadData(known), RemapLabels(known)]
     tasks = TaskDataset(known, transforms, num_tasks=-1)
 
@@ -159,7 +149,6 @@ def learn2learn_loop(split, threads=None):
 
 OTHERS = {"naive NumPy float32": naive_numpy, "naive JAX vmap": naive_jax}
 IF_INSTALLED = {"torch": torch_loop, "learn2learn": learn2learn_loop}
-ONE = ", one thread"  # threads of several libraries in one process disturb each other: the better of both counts
 
 
 def measure_tasks(rounds):

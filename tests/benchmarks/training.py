@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from baselines.settings import make_settings
-from baselines.training import make_trainer
+from baselines.training import make_tasks, make_trainer
 from gpicl_bench import provenance
 from tests.benchmarks.rounds import Contender, interleaved
 
@@ -101,22 +101,14 @@ def bare_train(settings, sampler, state, steps):
 
 def measure(settings, rounds):
     """Milliseconds a step of both, round by round, interleaved."""
-    training, suite = settings.training, settings.made_suite
-    sampler = suite.meta_train.sampler(training.batch_size, training.num_tasks, training.seed)
-    trainer, steps = make_trainer(settings), jnp.arange(STEPS, dtype=jnp.int32)
-    contenders = {"framework": (jax.jit(trainer.train), trainer.start())}
+    trainer, sampler, steps = make_trainer(settings), make_tasks(settings), jnp.arange(STEPS, dtype=jnp.int32)
+    contenders = {"framework": timed(trainer.train, sampler, trainer.start(), steps)}
     if settings.config.tokens == "paired":
-        start = bare_start(jax.random.key(0), suite.info, settings.config)
-        contenders["bare"] = (jax.jit(partial(bare_train, settings)), start)
-    contenders["sampler alone"] = (jax.jit(sampler_alone), jnp.zeros(()))
-    found = {name: [] for name in contenders}
-    for attempt in range(rounds + 1):
-        for name, (function, state) in contenders.items():
-            began = time.perf_counter()
-            jax.block_until_ready(function(sampler, state, steps))
-            if attempt:  # the first compiles
-                found[name].append((time.perf_counter() - began) * 1000 / STEPS)
-    return found
+        start = bare_start(jax.random.key(0), settings.made_suite.info, settings.config)
+        contenders["bare"] = timed(partial(bare_train, settings), sampler, start, steps)
+    contenders["sampler alone"] = timed(sampler_alone, sampler, jnp.zeros(()), steps)
+    measured = interleaved("training step", contenders, rounds)
+    return {name: [1000 / rate for rate in value["rounds"]] for name, value in measured.items()}
 
 
 def sampler_alone(sampler, total, steps):
@@ -126,25 +118,25 @@ def sampler_alone(sampler, total, steps):
 def measure_share(rounds):
     """Of the training step of the paper's Transformer, the time that its tasks take: each path in and beside the step."""
     batch_size = 1024 if jax.default_backend() != "cpu" else 16
-    settings = make_settings("transformer", "paper", {"batch_size": batch_size, "num_tasks": None})
-    train, trainer = settings.made_suite.meta_train, make_trainer(settings)
-    steps = jnp.arange(4, dtype=jnp.int32)
-    found = {}
-    for name, draw in {"exact": train.sampler, "implicit": train.implicit_sampler}.items():
-        sampler, whole, alone = draw(batch_size), jax.jit(trainer.train), jax.jit(sampler_alone)
-        state = trainer.start()
+    steps, found = jnp.arange(4, dtype=jnp.int32), {}
+    for path in ("exact", "implicit"):
+        options = {"batch_size": batch_size, "num_tasks": None, "tasks": path}
+        settings = make_settings("transformer", "paper", options)
+        trainer, sampler = make_trainer(settings), make_tasks(settings)
         contenders = {
-            "step": Contender(
-                lambda _, s=sampler, f=whole, at=state: jax.block_until_ready(f(s, at, steps)), len(steps)
-            ),
-            "tasks": Contender(
-                lambda _, s=sampler, f=alone: jax.block_until_ready(f(s, jnp.zeros(()), steps)), len(steps)
-            ),
+            "step": timed(trainer.train, sampler, trainer.start(), steps),
+            "tasks": timed(sampler_alone, sampler, jnp.zeros(()), steps),
         }
-        measured = interleaved(f"{name} tasks in the training step", contenders, rounds)
+        measured = interleaved(f"{path} tasks in the training step", contenders, rounds)
         milliseconds = {part: 1000 / measured[part]["tasks_per_second"] for part in contenders}
-        found[name] = {**milliseconds, "share": milliseconds["tasks"] / milliseconds["step"]}
+        found[path] = {**milliseconds, "share": milliseconds["tasks"] / milliseconds["step"]}
     return {"suite": settings.suite, "batch": batch_size, "compute": settings.training.compute, "paths": found}
+
+
+def timed(function, sampler, state, steps):
+    """A contender whose tasks are steps."""
+    compiled = jax.jit(function)
+    return Contender(lambda _: jax.block_until_ready(compiled(sampler, state, steps)), len(steps))
 
 
 def matrix_rate(dtype, size):

@@ -9,21 +9,23 @@ from jax.scipy.special import erfinv
 
 from gpicl_bench import tasks
 from gpicl_bench.sampling.implicit import factor, implicit_inputs, standard_normals
-from gpicl_bench.sampling.projection import drawn, normal, over_drawn, plane_order, product, unfolded
-from gpicl_bench.sampling.words import block, child_key
+from gpicl_bench.sampling.projection import drawn, mapped, normal, over_drawn, plane_order, product, unfolded
+from gpicl_bench.sampling.words import block
 from tests.benchmarks.rounds import Contender, interleaved
 from tests.benchmarks.tasks import BATCH, suite
 
 
+def bytes_of(words):
+    return (words[:, None] >> jnp.arange(0, 32, 8, dtype=jnp.uint32).reshape(1, 4, 1, 1)).astype(jnp.uint8)
+
+
 def gathered(words, dimension):
-    shifts = jnp.arange(0, 32, 8, dtype=jnp.uint32).reshape(1, 4, 1, 1)
-    return jnp.asarray(tasks.TABLE)[(words[:, None] >> shifts).astype(jnp.uint8)].reshape(dimension, dimension)
+    return jnp.asarray(tasks.TABLE)[bytes_of(words)].reshape(dimension, dimension)
 
 
 def compared(words, dimension):
     """The table as a sum of comparisons, in whole numbers."""
-    shifts = jnp.arange(0, 32, 8, dtype=jnp.uint32).reshape(1, 4, 1, 1)
-    byte = (words[:, None] >> shifts).astype(jnp.uint8)
+    byte = bytes_of(words)
     total = jnp.full(byte.shape, tasks.TABLE[0], jnp.int8)
     for b in range(1, 256):
         jump = int(tasks.TABLE[b]) - int(tasks.TABLE[b - 1])
@@ -42,22 +44,22 @@ def rows(key, dimension):
 def exact_forms(sampler):
     """Functions (keys [B, 2], images' numbers [B, T]) -> z [B, T, D]."""
     known = sampler.split.dataset
-    dimension, pixels = known.dimension, sampler.pixels
+    dimension = known.dimension
 
-    def whole(index, dtype=jnp.float32):
-        return (pixels[index].astype(jnp.int32) - known.center).astype(dtype)
+    def whole(index):
+        return sampler.whole(index).astype(jnp.float32)
 
     def multiply(weights, index):
         return product(whole(index), weights.astype(jnp.float32))
 
     def multiply_int8(weights, index):
-        images = (pixels[index].astype(jnp.int32) - 128).astype(jnp.int8)
+        images = (sampler.pixels[index].astype(jnp.int32) - 128).astype(jnp.int8)
         weights = weights.astype(jnp.int8)
         z = lax.dot(images, weights, preferred_element_type=jnp.int32)
         return z + (128 - known.center) * weights.astype(jnp.int32).sum(axis=0, dtype=jnp.int32)[None, :]
 
-    def mapped(function):
-        return lambda keys, indices: lax.map(lambda row: function(*row), (keys, indices))
+    def in_turn(function):
+        return lambda keys, indices: mapped(function, 1, keys, indices)
 
     def carried(function, at_once=1):
         return lambda keys, indices: over_drawn(keys, dimension, at_once, function, indices)
@@ -78,14 +80,12 @@ def exact_forms(sampler):
     return {
         "as it is": carried(multiply),
         "two tasks at once": carried(multiply, 2),
-        "words drawn where their bytes are taken": mapped(
+        "words drawn where their bytes are taken": in_turn(
             lambda key, index: multiply(unfolded(drawn(key, dimension), dimension), index)
         ),
-        "the table as a gather": mapped(lambda key, index: multiply(gathered(drawn(key, dimension), dimension), index)),
-        "the table as a sum of comparisons": mapped(
-            lambda key, index: multiply(compared(drawn(key, dimension), dimension), index)
-        ),
-        "row by row, and the product transposed": mapped(
+        "the table as a gather": carried_words(gathered),
+        "the table as a sum of comparisons": carried_words(compared),
+        "row by row, and the product transposed": in_turn(
             lambda key, index: lax.dot_general(
                 whole(index)[:, original], rows(key, dimension), (((1,), (1,)), ((), ())), precision="highest"
             )
@@ -119,13 +119,10 @@ def implicit_forms(sampler):
     known = sampler.split.dataset
 
     def standardised(index):
-        return (sampler.pixels[index].astype(jnp.int32) - known.center).astype(jnp.float32) * (1 / known.std)
+        return sampler.whole(index).astype(jnp.float32) * (1 / known.std)
 
     def scanned(function, unroll):
-        def run(keys, indices):
-            return lax.scan(lambda carry, row: (carry, function(*row)), None, (keys, indices), unroll=unroll)[1]
-
-        return run
+        return lambda keys, indices: mapped(function, 1, keys, indices, unroll=unroll)
 
     def ours(key, index):
         return implicit_inputs(key, standardised(index), index)
@@ -152,7 +149,7 @@ def measure_tried(rounds):
     sampler = suite().meta_train.sampler(BATCH)
     number, episode = sampler.numbers(0)
     _, indices, _, _ = sampler.examples(number, episode)
-    keys = jax.vmap(partial(child_key, sampler.keys["input"]))(number)
+    keys = sampler.projection_keys(number)
 
     def contender(function):
         run = jax.jit(function)

@@ -5,7 +5,7 @@ A task costs D² random bytes and one product of T·D² multiplications. To come
 - the words are drawn as two planes `[D/8, D]`, one for each word of a block, and their bytes taken as eight planes, so
   that nothing is interleaved or transposed: together these planes are A_intᵀ with its rows in the order of
   `plane_order`, and the pixels stand in that order too;
-- the table of normals is a rational function, rounded: a gather is one load at a time on a CPU;
+- the table of normals is a rational function, rounded: it needs no gather, which not every processor has in vectors;
 - the words of the next projections are carried through the loop that multiplies the present ones. What a loop
   carries is in memory: a compiler would otherwise draw the words again for each of the eight planes.
 """

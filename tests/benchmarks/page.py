@@ -186,8 +186,9 @@ Why the code is as it is; the numbers are in [other forms](#other-forms):
 
 - **What a loop carries is in memory.** XLA fuses the words into whatever takes their bytes, and draws them again for each plane;
   `lax.optimization_barrier` is gone before fusion. Carrying the words of the next task through the loop stops that.
-- **A gather of 256 entries is one load at a time on a CPU.** A rational function, rounded, gives the same 256 integers and runs in vectors. It stays 0.004 away
-  from every half, where float32 is off by less than 0.001 in the worst case; all 256 are compared on every device that is measured.
+- **The table is a rational function, rounded**: the same 256 integers. It stays 0.004 away from every half, where float32 is off by less than 0.001 in the worst case;
+  all 256 are compared on every device that is measured. The prediction was that a gather would be far slower, one load at a time. It is not, on a processor that
+  has gathers in vectors: what was slow in earlier sketches were words drawn again and again. The function stays for processors that have none.
 - **float32 operands on a CPU**: int8 gained nothing. On an accelerator the operands are bfloat16, as exact: the whole numbers have 8 bits, the sums are float32.
 - **One task at a time on a CPU**, where one projection fills the cache; elsewhere as many as fit into half a gigabyte.
 - **A normal takes both words of a block.** XLA computes one output a loop, so the second word would cost a block again. The sum of four

@@ -113,6 +113,9 @@ def reference(rest: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m baselines reference", allow_abbrev=False)
     parser.add_argument("presets", nargs="+", metavar="PRESET", help="or `classical`: the learners not meta-trained")
     parser.add_argument("--seeds", type=int, help="runs of each model (default: as the page has it)")
+    parser.add_argument(
+        "--models", nargs="+", default=[], metavar="MODEL", help="only these (default: all of a preset)"
+    )
     parser.add_argument("--scored-tasks", type=int, default=1024, help="of meta_test (default: 1024)")
     parser.add_argument("--output", type=Path, help="of results, weights and runs (default: this repository)")
     options = argparse.Namespace()
@@ -125,7 +128,7 @@ def reference(rest: list[str]) -> None:
             classical(given.get("suite", "digits-proj-perm-v0"), home / "results", options.scored_tasks)
             continue
         places = {"results": home / "results", "weights": home / "weights", "runs": runs}
-        reference(preset, options.seeds, given, **places, num_tasks=options.scored_tasks)
+        reference(preset, options.seeds, given, **places, num_tasks=options.scored_tasks, only=options.models)
 
 
 def table() -> None:

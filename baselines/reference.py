@@ -6,7 +6,7 @@ commit, time), `metrics.jsonl`, and a result file for each suite. The selected w
 """
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +20,33 @@ HERE = Path(__file__).parent
 RESULTS, WEIGHTS = HERE / "results", HERE / "weights"
 
 RUNS: dict[str, tuple[tuple[str, str], ...]] = {  # preset: model and tokens
-    "digits-tiny": (("transformer", "paired"), ("transformer", "shifted"), ("lstm", "shifted"), ("lstm", "paired")),
-    "paper": (("transformer", "shifted"),),
+    "digits-tiny": (
+        ("transformer", "paired"),
+        ("transformer", "shifted"),
+        ("vsml", "paired"),
+        ("deltanet", "paired"),
+        ("outer_product_lstm", "paired"),
+        ("lstm", "shifted"),
+        ("lstm", "paired"),
+        ("sgd", "paired"),
+        ("maml", "paired"),
+    ),
+    "paper": (
+        ("transformer", "shifted"),
+        ("vsml", "paired"),
+        ("deltanet", "paired"),
+        ("outer_product_lstm", "shifted"),
+        ("lstm", "shifted"),
+        ("sgd", "paired"),
+        ("maml", "paired"),
+    ),
     "paper-rgb32": (("transformer", "shifted"),),
     "best": (("transformer", "paired"),),
 }
-SEEDS = {"digits-tiny": 3, "paper": 1, "paper-rgb32": 1, "best": 1}  # of a complete set of reference runs
+SEEDS = {"digits-tiny": 3, "paper": 3, "paper-rgb32": 1, "best": 1}  # of a complete set of reference runs
 SHIPPED = ("digits-tiny", "best")  # presets whose weights come with the repository
 BUDGET = 25_000_000  # bytes, of all of them
-CLASSICAL = ("svm", "nearest_neighbour", "ridge", "nearest_centroid", "chance")  # nothing is meta-trained
+CLASSICAL = ("svm", "nearest_neighbour", "ridge", "nearest_centroid", "sgd", "chance")  # nothing is meta-trained
 
 
 def reference(
@@ -40,6 +58,7 @@ def reference(
     runs: Path = Path("runs"),
     num_tasks: int = 1024,
     say: Callable[[str], None] = print,
+    only: Sequence[str] = (),
 ) -> None:
     """Train what is not trained yet, and score it.
 
@@ -52,11 +71,13 @@ def reference(
         runs: where the runs are; those that were interrupted go on.
         num_tasks: to score on.
         say: is told what happens.
+        only: of these models; none: of all.
     """
     models = RUNS[known("preset", preset, RUNS)]
+    wanted = [known(f"model in {preset}", name, dict(models)) for name in only] or dict(models)
     seeds = check_integer("seeds", SEEDS[preset] if seeds is None else seeds, 1, 1000)
     check_integer("num_tasks", num_tasks, 1, 2**32)
-    for model, tokens in models:
+    for model, tokens in [pair for pair in models if pair[0] in wanted]:
         for seed in range(seeds):
             settings = make_settings(model, preset, {**(options or {}), "tokens": tokens, "seed": seed})
             name = f"{settings.name}-seed{seed}"

@@ -9,13 +9,20 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field, TypeAdapter, ValidationError
 
+from baselines.deltanet import DeltaNet
 from baselines.lstm import Lstm
+from baselines.maml import Maml
 from baselines.model import Count, Model
+from baselines.outer_product_lstm import OuterProductLstm
+from baselines.sgd import Sgd
 from baselines.transformer import Transformer
+from baselines.vsml import Vsml
 from gpicl_bench import Suite, make
 from gpicl_bench.errors import InvalidArgument
 
-MODELS: dict[str, type[Model]] = {model.name: model for model in (Transformer, Lstm)}
+MODELS: dict[str, type[Model]] = {
+    model.name: model for model in (Transformer, Vsml, DeltaNet, OuterProductLstm, Lstm, Sgd, Maml)
+}
 PRESETS = Path(__file__).parent / "presets"
 
 Seed = Annotated[int, Field(ge=0, lt=2**64)]

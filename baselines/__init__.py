@@ -14,7 +14,7 @@ def load(model: str, suite: str, tokens: str | None = None) -> Any:
     """A learner with the weights that come with the repository.
 
     Args:
-        model: `transformer` or `lstm`.
+        model: a name in `baselines.settings.MODELS`: `transformer`, `vsml`, `deltanet`, ….
         suite: the id of the suite that it was meta-trained on.
         tokens: `shifted` or `paired`; None: as the model's default has it.
 

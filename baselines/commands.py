@@ -44,7 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="command")
     command = commands.add_parser("train", help="meta-train a model", usage=_TRAIN)
     command.add_argument(
-        "model", nargs="?", default="", help="transformer or lstm; `train MODEL --help` lists all options"
+        "model", nargs="?", default="", help="transformer, vsml, …; `train MODEL --help` lists all options"
     )
     command.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     command.set_defaults(run=lambda options: train(options.model, options.rest))

@@ -10,7 +10,7 @@ from baselines.run import Row, read_metrics
 from gpicl_bench import Result
 from gpicl_bench.errors import GpiclBenchError
 
-_DASHES = ("--", ":", "-.", (0, (1, 3)), (0, (5, 4)))
+_DASHES = ("--", ":", "-.", (0, (1, 3)), (0, (5, 4)), (0, (8, 2, 1, 2)))
 
 
 class PictureError(GpiclBenchError):

@@ -49,6 +49,12 @@ def skeleton(kind: type[Model], info: Info, config: Any) -> tuple[PyTree[jax.Sha
     return eqx.partition(model, lambda leaf: isinstance(leaf, jax.ShapeDtypeStruct))
 
 
+def state_bytes(kind: type[Model], info: Info, config: Any) -> int:
+    """What the step form carries from one example to the next, in bytes; a cache is counted at its full length, T."""
+    state = eqx.filter_eval_shape(lambda key: kind(info, config, key=key).init(), jax.random.key(0))
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
+
+
 def previous(y: Int[Array, " T"]) -> Int[Array, " T"]:
     """y_{j-1} at j, and -1, no label, at first."""
     return jnp.concatenate([jnp.full_like(y[:1], -1), y[:-1]])

@@ -8,16 +8,17 @@ from typing import Any
 
 from baselines.checkpoint import write_file
 from baselines.curve import draw, draw_learning_curves
+from baselines.model import state_bytes
 from baselines.reference import CLASSICAL, RUNS, SEEDS, scored
 from baselines.run import read_metrics
-from baselines.settings import make_settings
-from gpicl_bench import Result, compare, load_result
+from baselines.settings import make_settings, model_class
+from gpicl_bench import Result, compare, load_result, make
 
 PAPER = {  # arXiv 2212.04458, Table 1: accuracy@99 in percent on unseen tasks, meta-trained on MNIST tasks
-    "mnist": {"transformer": 73.70, "lstm": 25.39},
-    "fashion_mnist": {"transformer": 62.24, "lstm": 28.12},
-    "kmnist": {"transformer": 53.39, "lstm": 18.10},
-    "random": {"transformer": 100.00, "lstm": 58.72},
+    "mnist": {"transformer": 73.70, "lstm": 25.39, "vsml": 79.04, "sgd": 70.31, "maml": 53.71},
+    "fashion_mnist": {"transformer": 62.24, "lstm": 28.12, "vsml": 68.49, "sgd": 50.78, "maml": 48.44},
+    "kmnist": {"transformer": 53.39, "lstm": 18.10, "vsml": 54.69, "sgd": 37.89, "maml": 36.33},
+    "random": {"transformer": 100.00, "lstm": 58.72, "vsml": 100.00, "sgd": 100.00, "maml": 99.80},
 }
 
 HEAD = """# Baselines
@@ -52,7 +53,9 @@ print(gpicl_bench.evaluate(learner, "digits-proj-perm-v0", num_tasks=64, positio
 
 Unseen tasks, held-out images{num_tasks}. The mean over meta-training seeds, and a 95% t interval
 over them; for learners without meta-training, and for fewer than three seeds, an interval over tasks. The score is the
-area under the learning curve: chance 0, perfect 1. Weights were selected on `meta_validation` alone.
+area under the learning curve: chance 0, perfect 1. Weights were selected on `meta_validation` alone. State is what the
+step form carries from one example to the next; learners without one are given the whole context. The paper's row was
+meta-trained on MNIST and measured on images of 32 × 32 × 3.
 """
 
 
@@ -136,11 +139,12 @@ def _suite(home: Path, suite: str, runs: dict[tuple[str, str], list[Run]], class
     scores = {learner.name: learner for learner in score.learners}
     lines = [
         f"\n### {suite}\n",
-        f"| learner (preset) | accuracy@{last} | score | seeds | parameters | meta-training | the paper's |",
-        "|---|---|---|---|---|---|---|",
+        f"| learner (preset) | accuracy@{last} | score | seeds | parameters | bytes of state | meta-training | paper |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for learner in accuracy.learners:
-        about = _about(groups.get(learner.name, []), suite)
+        group = groups.get(learner.name, [])
+        about = _about(group, suite) if group else f"– | – | – | none | {_paper(suite, learner.name)}"
         shown = _interval(learner.mean, learner.run_interval or learner.task_interval)
         area = scores[learner.name]
         lines.append(
@@ -152,16 +156,24 @@ def _suite(home: Path, suite: str, runs: dict[tuple[str, str], list[Run]], class
 
 
 def _about(group: list[Run], suite: str) -> str:
-    """The last four columns."""
-    if not group:
-        return "– | – | none | –"
+    """The last five columns."""
     first, minutes = group[0].about, [run.seconds / 60 for run in group]
-    steps, batch = (first["settings"]["training"][name] for name in ("steps", "batch_size"))
-    paper = PAPER.get(suite.partition("-")[0].removesuffix("_rgb32"), {}).get(first["settings"]["model"])
-    return (
-        f"{len(group)} | {first['parameters']:,} | {steps:,} × {batch} episodes, "
-        f"{min(minutes):.1f} to {max(minutes):.1f} min, {first['hardware']} | {f'{paper / 100:.3f}' if paper else '–'}"
+    settings = first["settings"]
+    steps, batch = (settings["training"][name] for name in ("steps", "batch_size"))
+    kind = model_class(settings["model"])
+    state = state_bytes(
+        kind, make(suite, num_examples=settings["num_examples"]).info, kind.Config(**settings["config"])
     )
+    return (
+        f"{len(group)} | {first['parameters']:,} | {state:,} | {steps:,} × {batch} episodes, "
+        f"{min(minutes):.1f} to {max(minutes):.1f} min, {first['hardware']} | {_paper(suite, settings['model'])}"
+    )
+
+
+def _paper(suite: str, model: str) -> str:
+    """What the paper has for this model on this base dataset."""
+    found = PAPER.get(suite.partition("-")[0].removesuffix("_rgb32"), {}).get(model)
+    return f"{found / 100:.3f}" if found else "–"
 
 
 def _interval(mean: float, interval: tuple[float, float]) -> str:

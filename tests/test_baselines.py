@@ -18,7 +18,7 @@ def load(name):
 @pytest.mark.parametrize("name", FILES)
 def test_each_answers_every_query_on_its_own(name):
     learner = load(name).learner
-    if not hasattr(learner, "fit"):
+    if not hasattr(learner, "fit") and not hasattr(learner, "step"):
         episode = DIGITS.meta_validation.episode(3)
         together = learner(episode.x[:40], episode.y[:40], episode.x[40:60])
         alone = np.concatenate([learner(episode.x[:40], episode.y[:40], episode.x[t : t + 1]) for t in range(40, 60)])
@@ -34,6 +34,7 @@ def test_each_is_where_it_should_be():
         "nearest_centroid.py": 0.83,
         "svm.py": 0.89,
         "ridge.py": 0.84,
+        "sgd.py": 0.6,
         "chance.py": 0.1,
     }
     assert set(expected) == set(FILES)

@@ -10,9 +10,11 @@ import sys
 import time
 from dataclasses import replace
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from baselines.checkpoint import CheckpointError, read_about, read_arrays, write_checkpoint
@@ -21,9 +23,10 @@ from baselines.learner import restore
 from baselines.lstm import Lstm
 from baselines.run import TrainingError, best, checkpoints, read_metrics, run
 from baselines.settings import MODELS, make_settings
-from baselines.training import State, make_tasks, make_trainer, with_fixed_permutation
+from baselines.training import State, loss, make_tasks, make_trainer, with_fixed_permutation
 from baselines.transformer import Transformer
-from gpicl_bench import evaluate, load_learner, make
+from baselines.vsml import Vsml, VsmlConfig
+from gpicl_bench import Batch, Info, evaluate, load_learner, make
 from gpicl_bench.errors import InvalidArgument, LearnerFileError
 from tests.conftest import ROOT
 
@@ -32,9 +35,13 @@ pytestmark = pytest.mark.usefixtures("standard_promotion")
 SMALL = {"steps": 10, "every": 2, "batch_size": 3, "num_examples": 5, "warmup": 2, "validation_tasks": 4}
 
 
+BLOCKS = {"layers": 1, "width": 8, "heads": 2, "head_size": 4}
+SIZES = {"transformer": BLOCKS, "deltanet": BLOCKS, "lstm": {"hidden": 8}, "outer_product_lstm": {"hidden": 8}}
+SIZES |= {"vsml": {"hidden": 4, "messages": 2}}
+
+
 def small(model="lstm", **options):
-    size = {"hidden": 8} if model == "lstm" else {"layers": 1, "width": 8, "heads": 2, "head_size": 4}
-    return make_settings(model, "digits-tiny", {**SMALL, **size, **options})
+    return make_settings(model, "digits-tiny", {**SMALL, **SIZES.get(model, {}), **options})
 
 
 @functools.cache
@@ -101,10 +108,13 @@ def test_a_step_is_adam_on_a_clipped_gradient():
         assert np.allclose(ours, expected, atol=2e-5), name
 
 
-@pytest.mark.parametrize("model", MODELS)
-@pytest.mark.parametrize("tokens", ["shifted", "paired"])
+MEMORISES = [(model, "paired") for model in MODELS if model not in ("vsml", "sgd")]
+MEMORISES += [(model, "shifted") for model in ("transformer", "lstm", "outer_product_lstm")]
+
+
+@pytest.mark.parametrize(("model", "tokens"), MEMORISES)
 @pytest.mark.parametrize("compute", ["float32", "bfloat16"])
-def test_every_model_learns(model, tokens, compute):
+def test_every_model_with_weights_for_it_memorises(model, tokens, compute):
     """The labels of one fixed task: the loss falls well below that of chance."""
     options = {"tokens": tokens, "compute": compute, "num_tasks": 1, "batch_size": 16, "learning_rate": 0.01}
     settings = small(model, **options, warmup=0, schedule="constant")
@@ -113,6 +123,41 @@ def test_every_model_learns(model, tokens, compute):
     assert float(measured.loss[0]) > 2.2
     assert float(measured.loss[-5:].mean()) < 1.5
     assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(state.weights))
+
+
+def test_sgd_finds_a_step_size():
+    """From one with which it is worse than chance it comes to one with which it is better."""
+    settings = small("sgd", step_size=0.3, warmup=0, steps=150, learning_rate=0.1, batch_size=16)
+    trainer, sampler = make_trainer(settings), recorded(150, 16)
+    state, measured = jax.jit(trainer.train)(sampler, trainer.start(), jnp.arange(150))
+    assert float(measured.loss[-10:].mean()) < np.log(10) < float(measured.loss[:10].mean())
+    assert np.exp(float(state.weights.log_step_size)) < 0.03
+
+
+def test_a_grid_of_cells_learns_to_learn():
+    """Two classes apart in one of four inputs: VSML leaves ln 2 behind on tasks that are drawn anew in each step."""
+    info = Info("two", D=4, C=2, T=10)
+    model = Vsml(info, VsmlConfig(hidden=8, messages=4), key=jax.random.key(0))
+    weights, static = eqx.partition(model, eqx.is_array)
+    optimiser = optax.adam(0.01)
+
+    def tasks(key):
+        signs, labels, noise = jax.random.split(key, 3)
+        y = jax.random.bernoulli(labels, 0.5, (32, info.T)).astype(jnp.int32)
+        direction = jax.random.normal(signs, (32, 1, info.D))
+        x = direction * (2.0 * y[..., None] - 1) + 0.3 * jax.random.normal(noise, (32, info.T, info.D))
+        return Batch(x, y, None, None, None)
+
+    def update(carry, key):
+        weights, state = carry
+        value, gradient = jax.value_and_grad(lambda w: loss(static, jnp.dtype("float32"), w, tasks(key))[0])(weights)
+        change, state = optimiser.update(gradient, state)
+        return (optax.apply_updates(weights, change), state), value
+
+    keys = jax.random.split(jax.random.key(1), 300)
+    _, values = jax.jit(lambda carry: jax.lax.scan(update, carry, keys))((weights, optimiser.init(weights)))
+    assert float(values[:5].mean()) > 0.6
+    assert float(values[-20:].mean()) < 0.4
 
 
 def test_many_steps_are_the_same_in_one_call_or_in_two():

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from gpicl_bench import make
-from tests.benchmarks import page, tasks, tried
+from gpicl_bench import Info, make
+from tests.benchmarks import grid, page, tasks, tried
 from tests.benchmarks.exactness import measure_exactness
 from tests.benchmarks.record import FOLDER
 from tests.benchmarks.rounds import Contender, interleaved, ratios
@@ -68,6 +68,14 @@ def test_the_product_alone_is_a_product():
     assert np.array_equal(tasks.multiplied(sampler, weights, jnp.int32(2)), shifted @ np.asarray(weights[0], np.int64))
     several = jnp.concatenate([weights, weights])
     assert np.array_equal(tasks.multiplied(sampler, several, jnp.int32(2)), shifted @ np.asarray(weights[0], np.int64))
+
+
+def test_the_forms_of_vsml_that_are_compared_give_the_same_gradient():
+    info = Info("small", D=6, C=3, T=5)
+    found = {name: contender.run(1) for name, contender in grid.contenders(info, 2).items() if "product" not in name}
+    one, *others = [jax.tree.leaves(gradient) for gradient in found.values()]
+    for other in others:
+        assert all(jnp.allclose(a, b, atol=1e-4 * float(jnp.abs(a).max())) for a, b in zip(one, other, strict=True))
 
 
 def test_this_device_is_exact():

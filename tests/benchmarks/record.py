@@ -54,6 +54,7 @@ def hardware(threads):
 def measures():
     """By section: what measures it, and how many rounds at the most; None: it has no rounds."""
     from tests.benchmarks.exactness import measure_exactness
+    from tests.benchmarks.grid import measure_grid
     from tests.benchmarks.harness import measure_harness
     from tests.benchmarks.memory import measure_memory
     from tests.benchmarks.tasks import measure_growth, measure_tasks
@@ -66,6 +67,7 @@ def measures():
         "exactness": (measure_exactness, None),
         "harness": (measure_harness, 100),
         "share": (measure_share, 5),
+        "grid": (measure_grid, 5),
         "memory": (measure_memory, None),
         "tried": (measure_tried, 5),
     }

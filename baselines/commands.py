@@ -125,7 +125,8 @@ def reference(rest: list[str]) -> None:
     home, runs = options.output or HERE, (options.output or Path()) / "runs"
     for preset in options.presets:
         if preset == "classical":
-            classical(given.get("suite", "digits-proj-perm-v0"), home / "results", options.scored_tasks)
+            suite = given.get("suite", "digits-proj-perm-v0")
+            classical(suite, home / "results", options.scored_tasks, only=options.models)
             continue
         places = {"results": home / "results", "weights": home / "weights", "runs": runs}
         reference(preset, options.seeds, given, **places, num_tasks=options.scored_tasks, only=options.models)

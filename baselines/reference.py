@@ -91,9 +91,15 @@ def reference(
                 ship(folder, weights, f"{settings.suite}/{settings.name}")
 
 
-def classical(suite: str, results: Path = RESULTS, num_tasks: int = 1024, say: Callable[[str], None] = print) -> None:
-    """Score the learners without meta-training on a suite."""
-    for name in CLASSICAL:
+def classical(
+    suite: str,
+    results: Path = RESULTS,
+    num_tasks: int = 1024,
+    say: Callable[[str], None] = print,
+    only: Sequence[str] = (),
+) -> None:
+    """Score the learners without meta-training on a suite: these, or all."""
+    for name in [known("learner without meta-training", name, CLASSICAL) for name in only] or CLASSICAL:
         result = evaluate(load_learner(HERE / f"{name}.py", make(suite).info), suite, num_tasks=num_tasks)
         (results / "classical" / name).mkdir(parents=True, exist_ok=True)
         result.save(results / "classical" / name / f"{suite}.json")

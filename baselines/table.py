@@ -51,6 +51,9 @@ print(gpicl_bench.evaluate(learner, "digits-proj-perm-v0", num_tasks=64, positio
 
 ## Reference runs
 
+`python -m baselines reference digits-tiny --models vsml` makes those of one model again, `python -m baselines reference classical` those of the learners that
+are not meta-trained.
+
 Unseen tasks, held-out images{num_tasks}. The mean over meta-training seeds, and a 95% t interval
 over them; for learners without meta-training, and for fewer than three seeds, an interval over tasks. The score is the
 area under the learning curve: chance 0, perfect 1. Weights were selected on `meta_validation` alone. State is what the

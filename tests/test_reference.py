@@ -68,6 +68,9 @@ def test_a_second_time_nothing_is_trained(home):
     said = []
     reference("digits-tiny", 1, TINY, **places, num_tasks=8, say=said.append)
     assert not any(line.startswith("step ") for line in said)
+    said.clear()
+    reference("digits-tiny", 1, TINY, **places, num_tasks=8, say=said.append, only=["lstm"])
+    assert {line.split()[1] for line in said if line.startswith("digits-tiny: ")} == {"lstm-shifted-seed0,"}
     assert (home / "runs" / "digits-tiny" / "lstm-shifted-seed0" / "metrics.jsonl").stat().st_mtime_ns == before
 
 
@@ -101,6 +104,8 @@ def test_a_suite_without_data_is_left_out_and_named(tmp_path, monkeypatch, own_c
 def test_learners_without_meta_training_are_scored_too(tmp_path):
     classical("digits-proj-perm-v0", tmp_path, num_tasks=2, say=lambda line: None)
     assert {path.parent.name for path in tmp_path.rglob("digits-proj-perm-v0.json")} == set(CLASSICAL)
+    with pytest.raises(InvalidArgument, match=r"did you mean svm\?"):
+        classical("digits-proj-perm-v0", tmp_path, only=["svn"])
 
 
 def test_the_page_is_that_of_the_committed_results(tmp_path):
@@ -141,6 +146,15 @@ def test_the_paired_transformer_learns_to_learn_in_five_minutes():
     runs = COMMITTED["digits-tiny", "transformer-paired"]
     assert np.mean([run.results["digits-proj-perm-v0"].accuracy_at(99) for run in runs]) >= 0.88
     assert max(run.seconds for run in runs) <= 300
+
+
+@pytest.mark.parametrize(
+    ("model", "accuracy", "minutes"), [("vsml", 0.80, 20), ("outer_product_lstm", 0.60, 10), ("deltanet", 0.60, 10)]
+)
+def test_the_recurrent_ones_with_a_large_state_learn_to_learn_in_minutes(model, accuracy, minutes):
+    runs = COMMITTED["digits-tiny", f"{model}-paired"]
+    assert min(run.results["digits-proj-perm-v0"].accuracy_at(99) for run in runs) >= accuracy
+    assert max(run.seconds for run in runs) <= 60 * minutes
 
 
 @pytest.mark.parametrize("weights", sorted(WEIGHTS.glob("*/*.json")), ids=lambda path: path.stem)
@@ -196,4 +210,6 @@ def test_the_command_names_unknown_presets(capsys):
 
     assert main(["reference", "digits-tyni"]) == 2
     assert "did you mean digits-tiny?" in capsys.readouterr().err
+    assert main(["reference", "digits-tiny", "--models", "vmsl"]) == 2
+    assert "did you mean vsml?" in capsys.readouterr().err
     assert str(ROOT) not in (HERE / "README.md").read_text()

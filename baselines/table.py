@@ -51,8 +51,8 @@ print(gpicl_bench.evaluate(learner, "digits-proj-perm-v0", num_tasks=64, positio
 
 ## Reference runs
 
-`python -m baselines reference digits-tiny --models vsml` makes those of one model again, `python -m baselines reference classical` those of the learners that
-are not meta-trained.
+`python -m baselines reference digits-tiny --models vsml` makes those of one model again,
+`python -m baselines reference classical` those of the learners that are not meta-trained.
 
 Unseen tasks, held-out images{num_tasks}. The mean over meta-training seeds, and a 95% t interval
 over them; for learners without meta-training, and for fewer than three seeds, an interval over tasks. The score is the

@@ -18,11 +18,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from baselines.checkpoint import CheckpointError, read_about, read_arrays, write_checkpoint, write_file, write_json
+from baselines.devices import hardware, here, make_mesh, placed, whole
 from baselines.settings import Settings
 from baselines.training import Looked, Measured, State, Trainer, make_tasks, make_trainer
-from gpicl_bench import provenance
+from gpicl_bench import Batch, provenance
 from gpicl_bench.errors import GpiclBenchError
 
 KEPT = 3  # checkpoints
@@ -48,9 +50,11 @@ def run(
         Whether anything was trained: False for a run that had finished.
 
     Raises:
+        InvalidArgument: the devices do not divide the batch.
         TrainingError: the folder holds another run, the batch does not fit, or the loss is no number.
         CheckpointError: a checkpoint is damaged, or a file cannot be written.
     """
+    mesh = make_mesh(settings.training)
     with _locked(folder), _fitting(settings):
         said = describe(settings)
         _enter(said, folder, resume)
@@ -59,7 +63,7 @@ def run(
         _tidy(folder, about)
         if about["step"] == settings.training.steps:
             return False
-        _train(settings, folder, trainer, state, {**about, **said}, report)
+        _train(settings, folder, mesh, trainer, state, {**about, **said}, report)
     return True
 
 
@@ -98,24 +102,30 @@ def read_metrics(folder: Path) -> list[Row]:
 
 
 def _train(
-    settings: Settings, folder: Path, trainer: Trainer, state: State, about: Row, report: Callable[[Row], None]
+    settings: Settings,
+    folder: Path,
+    mesh: Mesh | None,
+    trainer: Trainer,
+    state: State,
+    about: Row,
+    report: Callable[[Row], None],
 ) -> None:
-    training, suite = settings.training, settings.made_suite
-    sampler = make_tasks(settings)
-    validation = jax.jit(lambda tasks: tasks(0))(suite.meta_validation.sampler(training.validation_tasks))
-    look, compiled = jax.jit(trainer.look), {}
+    training = settings.training
+    sampler, validation, state = make_tasks(settings, mesh), _validation(settings, mesh), placed(state, mesh)
+    train = jax.jit(trainer.train, donate_argnums=1, out_shardings=whole(mesh))
+    look, compiled = jax.jit(trainer.look, out_shardings=whole(mesh)), {}
     began, spent = time.monotonic(), about["seconds"]
     while about["step"] < training.steps:
         step = about["step"]
         count = min(training.every, training.steps - step)
-        numbers = jnp.arange(step, step + count, dtype=jnp.int32)
+        numbers = np.arange(step, step + count, dtype=np.int32)
         if count not in compiled:
-            compiled[count] = jax.jit(trainer.train, donate_argnums=1).lower(sampler, state, numbers).compile()
+            compiled[count] = train.lower(sampler, state, numbers).compile()
             _check_memory(compiled[count], settings)
         since = time.monotonic()
         state, measured = jax.block_until_ready(compiled[count](sampler, state, numbers))
         rate = count * training.batch_size / (time.monotonic() - since)
-        looked = jax.block_until_ready(look(state.weights, validation))
+        measured, looked = here((measured, jax.block_until_ready(look(state.weights, validation))))
         _check_finite(state, measured, looked, step, folder)
         row = {
             "step": step + count,
@@ -130,6 +140,15 @@ def _train(
         }
         about = _kept(folder, state, about, row)
         report(row)
+
+
+def _validation(settings: Settings, mesh: Mesh | None) -> Batch:
+    """The tasks of a look, divided among the devices; where that is not possible, all of them on each."""
+    count, split = settings.training.validation_tasks, settings.made_suite.meta_validation
+    draw = jax.jit(lambda tasks: tasks(0))
+    if mesh is None or count % mesh.size == 0:
+        return draw(split.sampler(count, mesh=mesh))
+    return placed(draw(split.sampler(count)), mesh)
 
 
 def _kept(folder: Path, state: State, about: Row, row: Row) -> Row:
@@ -154,7 +173,7 @@ def describe(settings: Settings) -> Row:
         "settings": settings.plain(),
         "info": asdict(settings.made_suite.info),
         "deterministic": "--xla_gpu_deterministic_ops=true" in os.environ.get("XLA_FLAGS", ""),
-        "hardware": jax.devices()[0].device_kind + (f", {cores} cores" if jax.default_backend() == "cpu" else ""),
+        "hardware": hardware(cores),
         "provenance": asdict(provenance()),
     }
 
@@ -185,7 +204,7 @@ def _flat(about: Row) -> Row:
     """What must be the same when a run goes on."""
     settings = about["settings"]
     flat = {name: value for name, value in settings.items() if not isinstance(value, dict)}
-    usual = {"tasks": "exact"}  # of runs that were begun before there was a choice
+    usual = {"tasks": "exact", "accumulate": 1}  # of runs that were begun before there was a choice
     return flat | settings["config"] | usual | settings["training"] | {"deterministic": about["deterministic"]}
 
 
@@ -269,7 +288,7 @@ def _does_not_fit(settings: Settings, needed: str, there: str, batch: int) -> Tr
         "the run does not fit into the memory of the device",
         expected=there,
         got=f"{needed} for batch_size {settings.training.batch_size}",
-        hint=f"{smaller}--compute bfloat16; fewer --validation-tasks; a smaller model",
+        hint=f"{smaller}a larger --accumulate; --compute bfloat16; fewer --validation-tasks; a smaller model",
     )
 
 

@@ -21,7 +21,7 @@ import jax
 from pydantic import Field
 
 from baselines.model import Count
-from baselines.settings import Positive, validated
+from baselines.settings import validated
 from gpicl_bench.errors import GpiclBenchError, InvalidArgument
 
 PATIENCE = 5.0  # seconds that process 0 gives whoever has connected to say its name
@@ -45,7 +45,7 @@ class Hosts:
     coordinator: str
     processes: Count
     process: Annotated[int, Field(ge=0)]
-    wait: Positive = 300.0
+    wait: Annotated[float, Field(gt=0, le=1e6)] = 300.0
 
     def __post_init__(self) -> None:
         host, _, port = self.coordinator.rpartition(":")
@@ -111,16 +111,35 @@ def ending_at_once() -> Iterator[None]:
     """Of a process that fails alone: at its regular end JAX would have it wait for the others, who wait for it."""
     try:
         yield
-    except (GpiclBenchError, OSError):  # known to all: they end too
-        raise
-    except BaseException as error:
-        traceback.print_exception(error)
-        sys.stderr.flush()
-        os._exit(130 if isinstance(error, KeyboardInterrupt) else 1)
+    except jax.errors.JaxRuntimeError as error:
+        _end(_lost(error), 2)
+    except (GpiclBenchError, OSError) as error:
+        if not isinstance(error.__cause__, (jax.errors.JaxRuntimeError, MemoryError)):
+            raise  # known to all: they end too
+        _end(f"error: {error}", 2)
+    except KeyboardInterrupt:
+        _end("interrupted: the same commands with --resume go on from the last checkpoint", 130)
+    except Exception:
+        _end(traceback.format_exc(), 1)
+
+
+def _lost(error: Exception) -> str:
+    lost = HostsError(
+        "the processes of the run have lost each other",
+        got=str(error).splitlines()[0],
+        hint="see what the others say; then the same commands with --resume go on from the last checkpoint",
+    )
+    return f"error: {lost}"
+
+
+def _end(message: str, status: int) -> None:
+    print(message, file=sys.stderr, flush=True)
+    os._exit(status)
 
 
 def gather(hosts: Hosts, same: str, until: float) -> None:
     """Process 0: hear of all others, then tell them to go on, or why not."""
+    peers: list[socket.socket] = []
     there: dict[int, socket.socket] = {}
     with ExitStack() as opened:
         server = opened.enter_context(_listening(hosts))
@@ -129,6 +148,7 @@ def gather(hosts: Hosts, same: str, until: float) -> None:
                 server.settimeout(max(until - time.monotonic(), 1e-3))
                 try:
                     peer = opened.enter_context(server.accept()[0])
+                    peers.append(peer)
                     peer.settimeout(PATIENCE)
                     said = _heard(peer)
                 except TimeoutError as error:
@@ -139,9 +159,7 @@ def gather(hosts: Hosts, same: str, until: float) -> None:
                 if said is not None:
                     there[_checked(hosts, same, said, there)] = peer
         except HostsError as error:
-            _tell(
-                there.values(), {"what": error.what, "expected": error.expected, "got": error.got, "hint": error.hint}
-            )
+            _tell(peers, {name: getattr(error, name) for name in ("what", "expected", "got", "hint")})
             raise
         _tell(there.values(), {})
 
@@ -150,18 +168,19 @@ def join(hosts: Hosts, same: str, until: float) -> None:
     """Another process: tell process 0 that this one is there, and wait until all are."""
     hello = json.dumps({"process": hosts.process, "processes": hosts.processes, "same": same})
     while (left := until - time.monotonic()) > 0:
+        answer = None
         try:
             with socket.create_connection(hosts.address, timeout=left) as peer:
                 peer.sendall(hello.encode() + b"\n")
-                peer.settimeout(max(until - time.monotonic(), 1e-3))
                 answer = _heard(peer)
-        except OSError:  # it is not there yet
-            answer = None
+        except TimeoutError as error:
+            raise _missing(hosts, set(range(hosts.processes)) - {hosts.process}) from error
+        except OSError:  # process 0 is not there yet
+            time.sleep(0.1)
         if answer:
             raise HostsError(**answer)
         if answer is not None:
             return
-        time.sleep(0.1)
     raise _missing(hosts, {0})
 
 
@@ -240,7 +259,7 @@ def _flat(plain: dict[str, Any]) -> dict[str, Any]:
 
 
 def _missing(hosts: Hosts, absent: set[int]) -> HostsError:
-    names = ", ".join(map(str, sorted(absent)))
+    names = " or ".join(map(str, sorted(absent)))
     return HostsError(
         "not all processes of the run are there",
         expected=f"{hosts.processes} processes at {hosts.coordinator} within {hosts.wait:g} s",

@@ -2,8 +2,11 @@
 
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
+import time
 
 import jax
 import jax.numpy as jnp
@@ -118,3 +121,121 @@ def test_a_batch_in_parts_makes_the_same_update_with_less_memory():
 def test_parts_must_divide_the_batch():
     with pytest.raises(InvalidArgument, match=r"(?s)batch_size a multiple of 3.*batch_size = 16.*--accumulate"):
         small(accumulate=3)
+
+
+def free_port():
+    with socket.create_server(("", 0)) as server:
+        return server.getsockname()[1]
+
+
+def on_hosts(folder, *arguments, processes=2, absent=(), devices=2, wait=60, each=lambda number: (), **options):
+    """`train` on simulated hosts, each with a folder of its own: what every process printed, and its status."""
+    started, port = [], free_port()
+    for number in set(range(processes)) - set(absent):
+        (folder / f"host{number}").mkdir(exist_ok=True)
+        hosts = ["--coordinator", f"localhost:{port}", "--processes", str(processes), "--process", str(number)]
+        more = ["--wait", str(wait), "--output", "run", *arguments, *each(number)]
+        start = command("lstm", devices, *hosts, *more, **options)
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        started.append(subprocess.Popen(**start, cwd=folder / f"host{number}", **pipes))
+    said = [process.communicate(timeout=120) for process in started]
+    return [(process.returncode, out + err) for process, (out, err) in zip(started, said, strict=True)]
+
+
+def test_two_hosts_have_the_losses_of_one_process_and_the_first_alone_writes(alone, tmp_path):
+    done = on_hosts(tmp_path)
+    assert [status for status, _ in done] == [0, 0], done
+    assert close(alone / "lstm", tmp_path / "host0" / "run")
+    assert not list((tmp_path / "host1").iterdir())
+    assert "step       6" in done[0][1]
+    assert "step" not in done[1][1]
+    about = json.loads((tmp_path / "host0" / "run" / "run.json").read_text())
+    assert about["hardware"].startswith("4 × cpu")
+    assert about["hardware"].endswith(", 2 processes")
+    refused = on_hosts(tmp_path)
+    assert [status for status, _ in refused] == [2, 2], refused
+    assert all("this folder holds a run" in text for _, text in refused)
+    assert "where: process 0" in refused[1][1]
+
+
+def test_two_hosts_go_on_where_one_process_was(alone, tmp_path):
+    with pytest.raises(Stopped):
+        run(small(), tmp_path / "host0" / "run", report=stop)
+    done = on_hosts(tmp_path, "--resume", devices=1)
+    assert [status for status, _ in done] == [0, 0], done
+    assert close(alone / "lstm", tmp_path / "host0" / "run")
+
+
+@pytest.mark.parametrize(("processes", "absent"), [(3, [0]), (3, [2])])
+def test_a_host_that_does_not_come_ends_all_others_in_time(tmp_path, processes, absent):
+    began = time.monotonic()
+    done = on_hosts(tmp_path, processes=processes, absent=absent, wait=4)
+    assert time.monotonic() - began < 40
+    for status, text in done:
+        assert status == 2, text
+        assert text.count("error:") == 1
+        assert f"expected: {processes} processes at localhost:" in text
+        assert "within 4 s" in text
+    assert any(f"none from --process {absent[0]}\n" in text for _, text in done)
+    assert not list(tmp_path.rglob("run.json"))
+
+
+def test_a_host_with_other_settings_is_refused(tmp_path):
+    done = on_hosts(tmp_path, each=lambda number: ["--seed", str(number)])
+    for status, text in done:
+        assert status == 2, text
+        assert "other settings than process 0\n  expected: seed = 0\n  got: seed = 1" in text
+
+
+def test_a_host_that_dies_ends_the_others(tmp_path):
+    port, started = free_port(), []
+    for number in (0, 1):
+        folder = tmp_path / f"host{number}"
+        folder.mkdir()
+        hosts = ["--coordinator", f"localhost:{port}", "--processes", "2", "--process", str(number), "--output", "run"]
+        start = command("lstm", 1, *hosts, steps=1_000_000)
+        with (folder / "said").open("w") as said:
+            started.append(subprocess.Popen(**start, cwd=folder, stdout=said, stderr=said))
+    deadline = time.monotonic() + 60
+    while not list((tmp_path / "host0").glob("run/checkpoint-*.json")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    started[1].kill()
+    assert started[1].wait() == -signal.SIGKILL
+    status, text = started[0].wait(timeout=120), (tmp_path / "host0" / "said").read_text()
+    assert status == 2, text
+    assert "lost each other" in text
+    assert "--resume" in text
+
+
+GOOD = {"--coordinator": "localhost:1234", "--processes": "2", "--process": "0"}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({**GOOD, "--process": "2"}, "expected: --process from 0 to 1"),
+        ({**GOOD, "--process": "-1"}, "process is out of range"),
+        ({**GOOD, "--processes": "0"}, "processes is out of range"),
+        ({**GOOD, "--wait": "0"}, "wait is out of range"),
+        ({**GOOD, "--wait": "nan"}, "wait is out of range"),
+        ({**GOOD, "--coordinator": "localhost"}, "expected: HOST:PORT"),
+        ({**GOOD, "--coordinator": "localhost:99999"}, "expected: HOST:PORT"),
+        ({"--processes": "2"}, "without --coordinator, --process"),
+        ({"--wait": "3"}, "belong together"),
+    ],
+)
+def test_hosts_are_refused_in_words(options, message, capsys):
+    from baselines.commands import main
+
+    assert main(["train", "lstm", *[f"{name}={value}" for name, value in options.items()]]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_the_number_of_one_process_changes_nothing(alone, tmp_path, monkeypatch, capsys):
+    from baselines.commands import main
+
+    monkeypatch.chdir(tmp_path)
+    hosts = ["--coordinator", "localhost:1234", "--processes", "1", "--process", "0"]
+    assert main([*command("lstm", 1, *hosts, "--output", "run")["args"][3:]]) == 0
+    files = [next(folder.glob("checkpoint-0000000006.safetensors")) for folder in (alone / "lstm", tmp_path / "run")]
+    assert files[0].read_bytes() == files[1].read_bytes()

@@ -1,7 +1,11 @@
 """What the processes of a run must have in common: an error of one is an error of all, for the others would wait."""
 
 import json
-from collections.abc import Callable
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import jax
@@ -15,7 +19,7 @@ ROOM = 8192  # bytes of an error
 
 
 class AnotherProcess(GpiclBenchError):
-    """Another process of the run cannot go on."""
+    """Another process of the run cannot go on, or is lost."""
 
 
 def is_first() -> bool:
@@ -66,6 +70,37 @@ def by_first(work: Callable[[], tuple[T, dict[str, Any]]], like: T) -> tuple[T, 
     sent = multihost_utils.broadcast_one_to_all([np.asarray(a).reshape(-1).view(np.uint8) for a in leaves])
     leaves = [b.view(a.dtype).reshape(a.shape) for a, b in zip(leaves, sent, strict=True)]
     return jax.tree.unflatten(structure, leaves), json.loads(text.tobytes())
+
+
+@contextmanager
+def ending_at_once() -> Iterator[None]:
+    """Of a process that fails alone: at its regular end JAX would have it wait for the others, who wait for it."""
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        _end(_lost(error), 2)
+    except (GpiclBenchError, OSError) as error:
+        if not isinstance(error.__cause__, (jax.errors.JaxRuntimeError, MemoryError)):
+            raise  # known to all: they end too
+        _end(f"error: {error}", 2)
+    except KeyboardInterrupt:
+        _end("interrupted: the same commands with --resume go on from the last checkpoint", 130)
+    except Exception:
+        _end(traceback.format_exc(), 1)
+
+
+def _lost(error: Exception) -> str:
+    lost = AnotherProcess(
+        "the processes of the run have lost each other",
+        got=str(error).splitlines()[0],
+        hint="see what the others say; then the same commands with --resume go on from the last checkpoint",
+    )
+    return f"error: {lost}"
+
+
+def _end(message: str, status: int) -> None:
+    print(message, file=sys.stderr, flush=True)
+    os._exit(status)
 
 
 def _written(error: GpiclBenchError | OSError) -> np.ndarray:

@@ -60,7 +60,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def train(model: str, rest: list[str]) -> None:
     """`train MODEL`: every field of its Config and of Training is an option."""
-    from baselines.hosts import Hosts, ending_at_once, make_hosts, start
+    from baselines.agreement import ending_at_once
+    from baselines.hosts import Hosts, make_hosts
+    from baselines.meeting import start
     from baselines.settings import PRESETS, Training, make_settings, model_class
 
     presets = ", ".join(sorted(path.stem for path in PRESETS.glob("*.yaml")))

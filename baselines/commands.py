@@ -60,6 +60,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def train(model: str, rest: list[str]) -> None:
     """`train MODEL`: every field of its Config and of Training is an option."""
+    from baselines.agreement import ending_at_once
+    from baselines.hosts import Hosts, make_hosts
+    from baselines.meeting import start
     from baselines.settings import PRESETS, Training, make_settings, model_class
 
     presets = ", ".join(sorted(path.stem for path in PRESETS.glob("*.yaml")))
@@ -68,20 +71,35 @@ def train(model: str, rest: list[str]) -> None:
     parser.add_argument("--output", type=Path, metavar="FOLDER", help="of the run (default: by its settings, in runs/)")
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
     parser.add_argument("--deterministic", action="store_true", help="on a GPU: the same bits in every run, slower")
+    several = parser.add_argument_group("several hosts: the same command on each, but for --process")
+    for name, about in _documented(Hosts).items():
+        several.add_argument(f"--{name}", metavar="VALUE", dest=f"hosts.{name}", help=about)
     options = argparse.Namespace()
     given = _given(parser, rest, (Training, model_class(model).Config), options)
+    asked = {name: getattr(options, f"hosts.{name}") for name in _documented(Hosts)}
+    hosts = make_hosts({name: value for name, value in asked.items() if value is not None})
     if options.deterministic:  # read when XLA starts
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_gpu_deterministic_ops=true".strip()
     settings = make_settings(model, options.preset, given)
     name = f"{Path(options.preset).stem}-{settings.name}-{settings.suite}-seed{settings.training.seed}"
-    _train(settings, options.output or Path("runs") / name, options.resume)
+    folder = options.output or Path("runs") / name
+    if hosts is None:
+        _train(settings, folder, options.resume)
+        return
+    start(hosts, {**settings.plain(), "deterministic": options.deterministic})
+    with ending_at_once():
+        _train(settings, folder, options.resume)
 
 
 def _train(settings: "Settings", folder: Path, resume: bool) -> None:
+    from baselines.agreement import is_first
     from baselines.curve import PictureError, draw
     from baselines.display import display
     from baselines.run import run
 
+    if not is_first():  # process 0 shows and draws
+        run(settings, folder, resume)
+        return
     title, steps = f"{settings.name} on {settings.suite}", settings.training.steps
     print(f"{title}, {steps:,} steps into {folder}", file=sys.stderr)
     with display(title, steps) as report:

@@ -10,19 +10,23 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
+from baselines.agreement import by_first, together
 from baselines.checkpoint import CheckpointError, read_about, read_arrays, write_checkpoint, write_file, write_json
+from baselines.devices import hardware, here, make_mesh, placed, whole
 from baselines.settings import Settings
 from baselines.training import Looked, Measured, State, Trainer, make_tasks, make_trainer
-from gpicl_bench import provenance
+from gpicl_bench import Batch, provenance
 from gpicl_bench.errors import GpiclBenchError
 
 KEPT = 3  # checkpoints
@@ -44,22 +48,25 @@ def run(
         resume: go on from the last checkpoint, or start if there is none.
         report: called with each line of metrics.
 
+    Of several processes the first alone reads and writes the folder, and reports.
+
     Returns:
         Whether anything was trained: False for a run that had finished.
 
     Raises:
+        InvalidArgument: the devices do not divide the batch.
         TrainingError: the folder holds another run, the batch does not fit, or the loss is no number.
         CheckpointError: a checkpoint is damaged, or a file cannot be written.
+        AnotherProcess: one of these was raised in another process.
     """
-    with _locked(folder), _fitting(settings):
-        said = describe(settings)
-        _enter(said, folder, resume)
-        trainer = make_trainer(settings)
-        state, about = _restored(trainer, folder)
-        _tidy(folder, about)
+    mesh = make_mesh(settings.training)
+    trainer = make_trainer(settings)
+    with ExitStack() as held, _fitting(settings):
+        enter = partial(_entered, held, settings, folder, resume, trainer)
+        state, about = by_first(enter, jax.eval_shape(trainer.start))
         if about["step"] == settings.training.steps:
             return False
-        _train(settings, folder, trainer, state, {**about, **said}, report)
+        _train(settings, folder, mesh, trainer, state, about, report)
     return True
 
 
@@ -98,42 +105,71 @@ def read_metrics(folder: Path) -> list[Row]:
 
 
 def _train(
-    settings: Settings, folder: Path, trainer: Trainer, state: State, about: Row, report: Callable[[Row], None]
+    settings: Settings,
+    folder: Path,
+    mesh: Mesh | None,
+    trainer: Trainer,
+    state: State,
+    about: Row,
+    report: Callable[[Row], None],
 ) -> None:
-    training, suite = settings.training, settings.made_suite
-    sampler = make_tasks(settings)
-    validation = jax.jit(lambda tasks: tasks(0))(suite.meta_validation.sampler(training.validation_tasks))
-    look, compiled = jax.jit(trainer.look), {}
+    training = settings.training
+    sampler, validation, state = make_tasks(settings, mesh), _validation(settings, mesh), placed(state, mesh)
+    train = jax.jit(trainer.train, donate_argnums=1, out_shardings=whole(mesh))
+    look, compiled = jax.jit(trainer.look, out_shardings=whole(mesh)), {}
     began, spent = time.monotonic(), about["seconds"]
     while about["step"] < training.steps:
         step = about["step"]
         count = min(training.every, training.steps - step)
-        numbers = jnp.arange(step, step + count, dtype=jnp.int32)
+        numbers = np.arange(step, step + count, dtype=np.int32)
         if count not in compiled:
-            compiled[count] = jax.jit(trainer.train, donate_argnums=1).lower(sampler, state, numbers).compile()
-            _check_memory(compiled[count], settings)
+            compiled[count] = train.lower(sampler, state, numbers).compile()
+            together(partial(_check_memory, compiled[count], settings))
         since = time.monotonic()
         state, measured = jax.block_until_ready(compiled[count](sampler, state, numbers))
         rate = count * training.batch_size / (time.monotonic() - since)
-        looked = jax.block_until_ready(look(state.weights, validation))
-        _check_finite(state, measured, looked, step, folder)
-        row = {
-            "step": step + count,
-            "loss": float(measured.loss.mean()),
-            "gradient_norm": float(measured.gradient_norm.mean()),
-            "seen_accuracy": float(measured.accuracy.mean()),
-            "validation_loss": float(looked.loss),
-            "validation_accuracy": float(looked.accuracy[-1]),
-            "validation_curve": [round(float(a), 4) for a in looked.accuracy],
-            "tasks_per_second": round(rate, 1),
-            "seconds": round(spent + time.monotonic() - began, 2),
-        }
-        about = _kept(folder, state, about, row)
-        report(row)
+        measured, looked = here((measured, jax.block_until_ready(look(state.weights, validation))))
+        times = {"tasks_per_second": round(rate, 1), "seconds": round(spent + time.monotonic() - began, 2)}
+        about = by_first(partial(_noted, folder, state, measured, looked, about, times, report), None)[1]
+
+
+def _noted(
+    folder: Path,
+    state: State,
+    measured: Measured,
+    looked: Looked,
+    about: Row,
+    times: Row,
+    report: Callable[[Row], None],
+) -> tuple[None, Row]:
+    """After a look: check it, keep it, report it."""
+    _check_finite(state, measured, looked, about["step"], folder)
+    row = {
+        "step": about["step"] + len(measured.loss),
+        "loss": float(measured.loss.mean()),
+        "gradient_norm": float(measured.gradient_norm.mean()),
+        "seen_accuracy": float(measured.accuracy.mean()),
+        "validation_loss": float(looked.loss),
+        "validation_accuracy": float(looked.accuracy[-1]),
+        "validation_curve": [round(float(a), 4) for a in looked.accuracy],
+        **times,
+    }
+    about = _kept(folder, state, about, row)
+    report(row)
+    return None, about
+
+
+def _validation(settings: Settings, mesh: Mesh | None) -> Batch:
+    """The tasks of a look, divided among the devices; where that is not possible, all of them on each."""
+    count, split = settings.training.validation_tasks, settings.made_suite.meta_validation
+    draw = jax.jit(lambda tasks: tasks(0))
+    if mesh is None or count % mesh.size == 0:
+        return draw(split.sampler(count, mesh=mesh))
+    return placed(draw(split.sampler(count)), mesh)
 
 
 def _kept(folder: Path, state: State, about: Row, row: Row) -> Row:
-    """After a look: the metrics, the best weights, the checkpoint; only then goes what it replaces."""
+    """The metrics, the best weights, the checkpoint; only then goes what it replaces."""
     with (folder / "metrics.jsonl").open("a") as file:
         file.write(json.dumps(row, allow_nan=False) + "\n")
     count = sum(leaf.size for leaf in jax.tree.leaves(state.weights))
@@ -154,9 +190,19 @@ def describe(settings: Settings) -> Row:
         "settings": settings.plain(),
         "info": asdict(settings.made_suite.info),
         "deterministic": "--xla_gpu_deterministic_ops=true" in os.environ.get("XLA_FLAGS", ""),
-        "hardware": jax.devices()[0].device_kind + (f", {cores} cores" if jax.default_backend() == "cpu" else ""),
+        "hardware": hardware(cores),
         "provenance": asdict(provenance()),
     }
+
+
+def _entered(held: ExitStack, settings: Settings, folder: Path, resume: bool, trainer: Trainer) -> tuple[State, Row]:
+    """The state to go on from, and what a checkpoint says of itself; the folder is locked as long as `held` is."""
+    held.enter_context(_locked(folder))
+    said = describe(settings)
+    _enter(said, folder, resume)
+    state, about = _restored(trainer, folder)
+    _tidy(folder, about)
+    return state, {**about, **said}
 
 
 def _enter(said: Row, folder: Path, resume: bool) -> None:
@@ -185,7 +231,7 @@ def _flat(about: Row) -> Row:
     """What must be the same when a run goes on."""
     settings = about["settings"]
     flat = {name: value for name, value in settings.items() if not isinstance(value, dict)}
-    usual = {"tasks": "exact"}  # of runs that were begun before there was a choice
+    usual = {"tasks": "exact", "accumulate": 1}  # of runs that were begun before there was a choice
     return flat | settings["config"] | usual | settings["training"] | {"deterministic": about["deterministic"]}
 
 
@@ -256,7 +302,7 @@ def _check_memory(compiled: Any, settings: Settings) -> None:
     if wanted is None:
         return
     needed = wanted.temp_size_in_bytes + wanted.argument_size_in_bytes
-    device = (jax.devices()[0].memory_stats() or {}).get("bytes_limit")
+    device = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
     there = device or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if needed > there:
         batch = settings.training.batch_size * there // needed
@@ -269,7 +315,7 @@ def _does_not_fit(settings: Settings, needed: str, there: str, batch: int) -> Tr
         "the run does not fit into the memory of the device",
         expected=there,
         got=f"{needed} for batch_size {settings.training.batch_size}",
-        hint=f"{smaller}--compute bfloat16; fewer --validation-tasks; a smaller model",
+        hint=f"{smaller}a larger --accumulate; --compute bfloat16; fewer --validation-tasks; a smaller model",
     )
 
 

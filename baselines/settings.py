@@ -37,6 +37,7 @@ class Training:
     Attributes:
         steps: updates of the weights.
         batch_size: B, episodes an update.
+        accumulate: parts of a batch whose gradients are summed one after the other, to save memory: the same update.
         learning_rate: of Adam, after the warm-up.
         num_tasks: M, the tasks of the pool; None: every episode is of a new task.
         tasks: `exact`, those of the suite, or `implicit`, others with the same law: faster, for an unbounded pool.
@@ -55,6 +56,7 @@ class Training:
     steps: Count
     batch_size: Count
     learning_rate: Positive
+    accumulate: Count = 1
     num_tasks: Annotated[int, Field(ge=1, lt=2**32)] | None = None
     tasks: Literal["exact", "implicit"] = "exact"
     seed: Seed = 0
@@ -70,6 +72,13 @@ class Training:
     def __post_init__(self) -> None:
         if self.warmup > self.steps:
             raise InvalidArgument("the warm-up is longer than the run", expected=f"≤ {self.steps}", got=self.warmup)
+        if self.batch_size % self.accumulate:
+            raise InvalidArgument(
+                "a batch does not divide into equal parts",
+                expected=f"batch_size a multiple of {self.accumulate}",
+                got=f"batch_size = {self.batch_size}",
+                hint="another --accumulate, or another --batch-size",
+            )
         if self.tasks == "implicit" and self.num_tasks is not None:
             raise InvalidArgument(
                 "implicit tasks have no finite pool",

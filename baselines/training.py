@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int, PyTree
 
 from baselines.model import Model, skeleton
@@ -81,7 +82,7 @@ def make_trainer(settings: Settings) -> Trainer:
     ) -> tuple[State, Measured]:
         def step(state: State, number: Int[Array, ""]) -> tuple[State, Measured]:
             batch = with_fixed_permutation(sampler(number), fixed)
-            state, value, norm, right = train_step(objective, optimiser, state, batch)
+            state, value, norm, right = train_step(objective, optimiser, state, batch, training.accumulate)
             return state, Measured(value, norm, right[fixed % len(right) :, -1].mean())
 
         return jax.lax.scan(step, state, steps)
@@ -93,21 +94,44 @@ def make_trainer(settings: Settings) -> Trainer:
     return Trainer(start, train, look)
 
 
-def make_tasks(settings: Settings) -> Callable[[Any], Batch | ImplicitBatch]:
-    """The sampler of a run: the batch of a step."""
+def make_tasks(settings: Settings, mesh: Mesh | None = None) -> Callable[[Any], Batch | ImplicitBatch]:
+    """The sampler of a run: the batch of a step, its episodes divided among the devices of the mesh."""
     training, split = settings.training, settings.made_suite.meta_train
     draw = split.implicit_sampler if training.tasks == "implicit" else split.sampler
-    return draw(training.batch_size, training.num_tasks, training.seed)
+    return draw(training.batch_size, training.num_tasks, training.seed, mesh=mesh)
 
 
 def train_step(
-    objective: Callable[..., Any], optimiser: optax.GradientTransformation, state: State, batch: Batch | ImplicitBatch
+    objective: Callable[..., Any],
+    optimiser: optax.GradientTransformation,
+    state: State,
+    batch: Batch | ImplicitBatch,
+    accumulate: int = 1,
 ) -> tuple[State, Float[Array, ""], Float[Array, ""], Float[Array, "B T"]]:
     """One update of the weights; the loss, the norm of its gradient and which predictions were right before it."""
-    (value, right), gradient = jax.value_and_grad(objective, has_aux=True)(state.weights, batch)
+    of_part = jax.value_and_grad(objective, has_aux=True)
+    (value, right), gradient = in_parts(of_part, accumulate, state.weights, batch)
     update, after = optimiser.update(gradient, state.optimiser, state.weights)
     weights = optax.apply_updates(state.weights, update)
     return State(weights, after), value, optax.tree.norm(gradient), right
+
+
+def in_parts(of_part: Callable[..., Any], parts: int, weights: PyTree[Array], batch: Batch | ImplicitBatch) -> Any:
+    """((loss, right), gradient) of a batch from those of its parts, one after the other: the mean of their losses.
+
+    Part a has the episodes a, a + parts, a + 2·parts, …: of each device of a mesh equally many.
+    """
+    if parts == 1:
+        return of_part(weights, batch)
+    divided = jax.tree.map(lambda rows: jnp.moveaxis(rows.reshape(-1, parts, *rows.shape[1:]), 1, 0), batch)
+
+    def add(total: PyTree[Array], part: Batch | ImplicitBatch) -> tuple[PyTree[Array], Float[Array, "b T"]]:
+        (value, right), gradient = of_part(weights, part)
+        return jax.tree.map(jnp.add, total, (value, gradient)), right
+
+    total, right = jax.lax.scan(add, jax.tree.map(jnp.zeros_like, (jnp.float32(0), weights)), divided)
+    value, gradient = jax.tree.map(lambda a: a / parts, total)
+    return (value, jnp.moveaxis(right, 0, 1).reshape(-1, right.shape[-1])), gradient
 
 
 def loss(

@@ -17,6 +17,7 @@ with install_import_hook(["gpicl_bench", "baselines"], "beartype.beartype"):
     import baselines.commands
     import baselines.curve
     import baselines.learner
+    import baselines.meeting
     import baselines.run  # noqa: F401
     import gpicl_bench  # noqa: F401
     import gpicl_bench.commands

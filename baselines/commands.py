@@ -125,7 +125,7 @@ def curve(folder: Path) -> None:
 
 def reference(rest: list[str]) -> None:
     """`reference PRESET …`: train, score, keep."""
-    from baselines.reference import HERE, classical, reference
+    from baselines.reference import HERE, chosen, classical, reference
     from baselines.settings import Training
 
     parser = argparse.ArgumentParser(prog="python -m baselines reference", allow_abbrev=False)
@@ -138,8 +138,11 @@ def reference(rest: list[str]) -> None:
     parser.add_argument("--output", type=Path, help="of results, weights and runs (default: this repository)")
     options = argparse.Namespace()
     given = _given(parser, rest, (Training,), options)
-    if given and options.output is None:
-        raise InvalidArgument("a trial would replace the reference results", got=", ".join(given), hint="add --output")
+    trial = [name for name in given if (name, set(options.presets)) != ("suite", {"classical"})]
+    if trial and options.output is None:
+        raise InvalidArgument("a trial would replace the reference results", got=", ".join(trial), hint="add --output")
+    for preset in options.presets:  # before anything takes its time
+        chosen(preset, options.models)
     home, runs = options.output or HERE, (options.output or Path()) / "runs"
     for preset in options.presets:
         if preset == "classical":

@@ -167,6 +167,7 @@ class DeltaNet(Model):
         return jnp.matmul(h, self.head, preferred_element_type=jnp.float32)
 
 
+@jax.default_matmul_precision("highest")  # what is inverted by halves adds its errors up
 def solve(written: Written) -> tuple[Float[Array, "T heads head"], Float[Array, "T heads head"]]:
     """K, and U of the parallel form, in float32."""
     k, v, beta = (jnp.moveaxis(a.astype(jnp.float32), 1, 0) for a in written)  # heads first

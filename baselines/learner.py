@@ -12,10 +12,9 @@ from jaxtyping import Array, Float, Int32
 from baselines.checkpoint import CheckpointError, read_about, read_arrays
 from baselines.model import Model, skeleton
 from baselines.run import best
-from baselines.settings import validated
+from baselines.settings import known, validated
 from baselines.training import State
 from gpicl_bench import Info, sequence_learner
-from gpicl_bench.errors import InvalidArgument
 
 
 class MetaTrained:
@@ -47,15 +46,14 @@ def restore(kind: type[Model], info: Info, checkpoint: str | Path, form: str = "
 
     Args:
         kind: the model.
-        info: of the suite to answer on: any with the D and C that it was trained with.
+        info: of the suite to answer on: any with the D and C that it was trained with, or simply any (`any_shape`).
         checkpoint: a file, with or without its suffix, or the folder of a run: then its best weights.
         form: `sequence` is fast and needs an audit; in the `step` form the harness withholds the labels.
 
     Raises:
         CheckpointError: it is missing, damaged, or of another model or shape.
     """
-    if form not in ("sequence", "step"):
-        raise InvalidArgument("there is no such form", expected="sequence or step", got=repr(form))
+    known("form", form, ("sequence", "step"))
     path = Path(str(checkpoint))
     path = best(path) if path.is_dir() else path
     path = path.with_suffix("") if path.suffix in (".json", ".safetensors") else path
@@ -67,6 +65,8 @@ def restore(kind: type[Model], info: Info, checkpoint: str | Path, form: str = "
             raise CheckpointError("the checkpoint is of another model", expected=kind.name, got=name, where=str(path))
         config = validated(kind.Config, config, str(path))
         longest = eqx.combine(*skeleton(kind, trained, config)).max_examples
+        if kind.any_shape:
+            trained = replace(trained, D=info.D, C=info.C)
         # Without a limit the length of an episode shows in no weight, only in the state.
         weights, static = skeleton(kind, trained if longest else replace(trained, T=info.T), config)
     except (KeyError, TypeError, AttributeError) as error:
@@ -80,7 +80,16 @@ def restore(kind: type[Model], info: Info, checkpoint: str | Path, form: str = "
         )
     found = read_arrays(path, State(weights, None), ignored="optimiser")
     limit = {"max_examples": longest} if longest else {}
-    learner = MetaTrained(eqx.combine(found.weights, static), {**card, **limit})
+    return in_form(MetaTrained(eqx.combine(found.weights, static), {**card, **limit}), form)
+
+
+def in_form(learner: MetaTrained, form: str) -> MetaTrained:
+    """The learner as the harness is to take it.
+
+    Raises:
+        InvalidArgument: there is no such form.
+    """
+    known("form", form, ("sequence", "step"))
     return sequence_learner(learner) if form == "sequence" else learner
 
 

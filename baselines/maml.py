@@ -2,9 +2,8 @@
 
 Finn, Abbeel, Levine 2017 (arXiv 1703.03400), in its online form: W and b at the start of an episode are what is
 trained, by the gradient of the loss of all its positions through all its steps, second derivatives included. The inner
-step is that of `sgd.py`, with a step size η that stays as it is set. Its row in the table of GPICL (Kirsch et al. 2022,
-arXiv 2212.04458) is below that of SGD: no start is a good one for classes that are permuted and inputs that are
-projected anew in each task.
+step is that of `sgd.py`, with a step size η that stays as it is set. In the table of GPICL (Kirsch et al. 2022, arXiv
+2212.04458) it stands below SGD on MNIST, Fashion-MNIST, KMNIST and Random, above it on CIFAR10 and SVHN.
 """
 
 from dataclasses import dataclass
@@ -12,10 +11,10 @@ from typing import Any, Literal
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
-from baselines.model import Model, matrix
-from baselines.sgd import Linear, State, StepSize, answers, begin, go_on
+from baselines.model import matrix
+from baselines.sgd import Linear, OnlineLearner, StepSize
 from gpicl_bench import Info
 
 
@@ -32,7 +31,7 @@ class MamlConfig:
     step_size: StepSize = 1e-3
 
 
-class Maml(Model):
+class Maml(OnlineLearner):
     """See the page above."""
 
     name = "maml"
@@ -48,24 +47,11 @@ class Maml(Model):
         self.W, self.b = matrix(key, info.D, info.C).T, jnp.zeros(info.C)
 
     @property
-    def max_examples(self) -> None:
-        return None
-
-    def __call__(self, x: Float[Array, "T D"], y: Int[Array, " T"]) -> Float[Array, "T C"]:
-        return answers(self._start, self._eta, x, y)
-
-    def init(self) -> State:
-        return State(begin(self._start), jnp.zeros(self.info.D))
-
-    def step(self, state: State, x: Float[Array, " D"], y_prev: Int[Array, ""]) -> tuple[State, Float[Array, " C"]]:
-        return go_on(state, self._eta, x, y_prev)
-
-    @property
-    def _start(self) -> Linear:
+    def start(self) -> Linear:
         return Linear(self.W.astype(jnp.float32), self.b.astype(jnp.float32))
 
     @property
-    def _eta(self) -> Float[Array, ""]:
+    def eta(self) -> Float[Array, ""]:
         return jnp.float32(self.config.step_size)
 
 

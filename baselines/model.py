@@ -22,6 +22,7 @@ class Model(eqx.Module):
 
     name: ClassVar[str]
     Config: ClassVar[type]
+    any_shape: ClassVar[bool] = False  # whether the weights of one D and C are weights for another
 
     @property
     @abstractmethod

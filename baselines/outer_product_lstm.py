@@ -4,7 +4,7 @@
     C ← σ(f + 5) C + σ(i) tanh(v) k̂ᵀ,   h ← σ(o) tanh(C q̂),   logits = W h.
 
 Kirsch et al. 2022 (arXiv 2212.04458) have it beside the LSTM to show that it is the size of the state that matters:
-hidden² + hidden numbers for about as many weights. They give no equations; these are ours. k̂ and q̂ are k and q divided
+hidden² + hidden numbers for about as many weights. This form of it is ours, not theirs: k̂ and q̂ are k and q divided
 by their lengths, as in linear attention with gates (compare the mLSTM: Beck et al. 2024, arXiv 2405.04517). One number
 of i and of f belongs to one row of C. σ(5) keeps 99.3% a step: with the usual σ(1) an example is forgotten before the
 next one of its class, and meta-training does not leave the plateau.

@@ -73,8 +73,7 @@ def reference(
         say: is told what happens.
         only: of these models; none: of all.
     """
-    models = RUNS[known("preset", preset, RUNS)]
-    wanted = [known(f"model in {preset}", name, dict(models)) for name in only] or dict(models)
+    wanted, models = chosen(preset, only), RUNS[preset]
     seeds = check_integer("seeds", SEEDS[preset] if seeds is None else seeds, 1, 1000)
     check_integer("num_tasks", num_tasks, 1, 2**32)
     for model, tokens in [pair for pair in models if pair[0] in wanted]:
@@ -99,11 +98,23 @@ def classical(
     only: Sequence[str] = (),
 ) -> None:
     """Score the learners without meta-training on a suite: these, or all."""
-    for name in [known("learner without meta-training", name, CLASSICAL) for name in only] or CLASSICAL:
+    for name in chosen("classical", only):
         result = evaluate(load_learner(HERE / f"{name}.py", make(suite).info), suite, num_tasks=num_tasks)
         (results / "classical" / name).mkdir(parents=True, exist_ok=True)
         result.save(results / "classical" / name / f"{suite}.json")
         say(f"{suite}: {name}, accuracy@{result.setting.num_examples - 1} {result.accuracy[-1]:.3f}")
+
+
+def chosen(preset: str, only: Sequence[str] = ()) -> list[str]:
+    """The learners of a preset, or of `classical`, in their order: these, or all.
+
+    Raises:
+        InvalidArgument: there is no such preset, or it has no such learner.
+    """
+    names = list(CLASSICAL if preset == "classical" else dict(RUNS[known("preset", preset, [*RUNS, "classical"])]))
+    for name in only:
+        known(f"learner in {preset}", name, names)
+    return [name for name in names if name in only or not only]
 
 
 def shown(row: Row) -> str:

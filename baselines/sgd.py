@@ -4,14 +4,15 @@
     m ← β₁ m + (1 - β₁) g,   v ← β₂ v + (1 - β₂) g²,   (W, b) ← (W, b) - η m̂ / (√v̂ + ε),
 
 with m̂ = m / (1 - β₁ⁿ) and v̂ = v / (1 - β₂ⁿ) after n examples, β = 0.9 and 0.999, ε = 10⁻⁸ (Adam; Kingma and Ba 2015,
-arXiv 1412.6980). The first row of the table of GPICL (Kirsch et al. 2022, arXiv 2212.04458), there with η = 10⁻³. W and
-b are 0 at first. It learns in context by what it is, and nothing has to be meta-trained:
+arXiv 1412.6980). The first row of the table of GPICL (Kirsch et al. 2022, arXiv 2212.04458), there, as recalled and not
+verified, with η = 10⁻³. W and b are 0 at first. It learns in context by what it is, and nothing has to be meta-trained:
 
     python -m gpicl_bench.evaluate baselines/sgd.py --learner-arg step_size=0.001
 
 Meta-training tunes its one number, log η, by the gradient through all steps of an episode. `maml.py` trains W and b.
 """
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -25,7 +26,7 @@ from baselines.model import Model
 from gpicl_bench import Info
 from gpicl_bench.errors import InvalidArgument
 
-StepSize = Annotated[float, Field(gt=0, le=1e3, allow_inf_nan=False)]
+StepSize = Annotated[float, Field(ge=1e-30, le=1e3)]
 BETA, EPSILON = (0.9, 0.999), 1e-8
 
 
@@ -105,11 +106,41 @@ def go_on(
     return State(online, x), logits(online.theta, x)
 
 
-class Sgd(Model):
+class OnlineLearner(Model):
+    """What SGD and MAML share: they differ in where they start, and in which numbers are meta-trained."""
+
+    info: eqx.AbstractVar[Info]
+
+    @property
+    @abstractmethod
+    def start(self) -> Linear:
+        """W and b before the first example, float32."""
+
+    @property
+    @abstractmethod
+    def eta(self) -> Float[Array, ""]:
+        """The step size, float32."""
+
+    @property
+    def max_examples(self) -> None:
+        return None
+
+    def __call__(self, x: Float[Array, "T D"], y: Int[Array, " T"]) -> Float[Array, "T C"]:
+        return answers(self.start, self.eta, x, y)
+
+    def init(self) -> State:
+        return State(begin(self.start), jnp.zeros(self.info.D))
+
+    def step(self, state: State, x: Float[Array, " D"], y_prev: Int[Array, ""]) -> tuple[State, Float[Array, " C"]]:
+        return go_on(state, self.eta, x, y_prev)
+
+
+class Sgd(OnlineLearner):
     """See the page above."""
 
     name = "sgd"
     Config = SgdConfig
+    any_shape = True
 
     log_step_size: Float[Array, ""]
     info: Info = eqx.field(static=True)
@@ -120,24 +151,11 @@ class Sgd(Model):
         self.log_step_size = jnp.log(jnp.float32(config.step_size))
 
     @property
-    def max_examples(self) -> None:
-        return None
-
-    def __call__(self, x: Float[Array, "T D"], y: Int[Array, " T"]) -> Float[Array, "T C"]:
-        return answers(self._start, self._eta, x, y)
-
-    def init(self) -> State:
-        return State(begin(self._start), jnp.zeros(self.info.D))
-
-    def step(self, state: State, x: Float[Array, " D"], y_prev: Int[Array, ""]) -> tuple[State, Float[Array, " C"]]:
-        return go_on(state, self._eta, x, y_prev)
-
-    @property
-    def _start(self) -> Linear:
+    def start(self) -> Linear:
         return Linear(jnp.zeros((self.info.C, self.info.D)), jnp.zeros(self.info.C))
 
     @property
-    def _eta(self) -> Float[Array, ""]:
+    def eta(self) -> Float[Array, ""]:
         return jnp.exp(self.log_step_size.astype(jnp.float32))
 
 
@@ -147,16 +165,16 @@ def _root(v: Array) -> Array:
 
 
 def make_learner(
-    info: Info, checkpoint: str | None = None, form: str = "sequence", step_size: float | None = None
+    info: Info, checkpoint: str | None = None, form: str | None = None, step_size: float | None = None
 ) -> Any:
-    """Without a checkpoint: not meta-trained, a step learner with this η (default: 10⁻³, the paper's)."""
-    from baselines.learner import MetaTrained, restore
+    """Without a checkpoint: not meta-trained, with this η (default: 10⁻³), in the step form if nothing else is said."""
+    from baselines.learner import MetaTrained, in_form, restore
     from baselines.settings import validated
 
-    if checkpoint is None:
-        config = validated(SgdConfig, {} if step_size is None else {"step_size": step_size})
-        model = Sgd(info, config, key=jax.random.key(0))
-        return MetaTrained(model, {"meta_training": "none", "stochastic": False})
-    if step_size is not None:
+    if checkpoint is not None and step_size is not None:
         raise InvalidArgument("the checkpoint has the step size", expected="one of the two", got=repr(step_size))
-    return restore(Sgd, info, checkpoint, form)
+    if checkpoint is not None:
+        return restore(Sgd, info, checkpoint, form or "sequence")
+    config = validated(SgdConfig, {} if step_size is None else {"step_size": step_size})
+    model = Sgd(info, config, key=jax.random.key(0))
+    return in_form(MetaTrained(model, {"meta_training": "none", "stochastic": False}), form or "step")

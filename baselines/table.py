@@ -11,13 +11,15 @@ from baselines.curve import draw, draw_learning_curves
 from baselines.model import state_bytes
 from baselines.reference import CLASSICAL, RUNS, SEEDS, scored
 from baselines.run import read_metrics
-from baselines.settings import make_settings, model_class
+from baselines.settings import MODELS, make_settings, model_class
 from gpicl_bench import Result, compare, load_result, make
 
 PAPER = {  # arXiv 2212.04458, Table 1: accuracy@99 in percent on unseen tasks, meta-trained on MNIST tasks
     "mnist": {"transformer": 73.70, "lstm": 25.39, "vsml": 79.04, "sgd": 70.31, "maml": 53.71},
     "fashion_mnist": {"transformer": 62.24, "lstm": 28.12, "vsml": 68.49, "sgd": 50.78, "maml": 48.44},
     "kmnist": {"transformer": 53.39, "lstm": 18.10, "vsml": 54.69, "sgd": 37.89, "maml": 36.33},
+    "cifar10": {"transformer": 19.40, "lstm": 12.11, "vsml": 24.09, "sgd": 14.84, "maml": 17.38},
+    "svhn_cropped": {"transformer": 14.58, "lstm": 11.07, "vsml": 17.45, "sgd": 10.16, "maml": 11.33},
     "random": {"transformer": 100.00, "lstm": 58.72, "vsml": 100.00, "sgd": 100.00, "maml": 99.80},
 }
 
@@ -121,7 +123,7 @@ def read_classical(folder: Path) -> dict[str, dict[str, Result]]:
 
 def _head(home: Path, groups: list[list[Run]]) -> str:
     models = dict.fromkeys(model for group in RUNS.values() for model, _ in group)
-    files = [home / f"{name}.py" for name in (*models, *CLASSICAL)]
+    files = [home / f"{name}.py" for name in dict.fromkeys((*models, *CLASSICAL))]
     rows = [f"| [{path.name}]({path.name}) | {_first_sentence(path)} |" for path in files]
     sizes = {r.setting.num_tasks for group in groups for run in group for r in run.results.values()}
     shown = f", {' or '.join(f'{n:,}' for n in sorted(sizes))} tasks of `meta_test`" if sizes else ""
@@ -147,7 +149,7 @@ def _suite(home: Path, suite: str, runs: dict[tuple[str, str], list[Run]], class
     ]
     for learner in accuracy.learners:
         group = groups.get(learner.name, [])
-        about = _about(group, suite) if group else f"– | – | – | none | {_paper(suite, learner.name)}"
+        about = _about(group, suite) if group else _untrained(suite, everyone[learner.name][0], learner.name)
         shown = _interval(learner.mean, learner.run_interval or learner.task_interval)
         area = scores[learner.name]
         lines.append(
@@ -171,6 +173,15 @@ def _about(group: list[Run], suite: str) -> str:
         f"{len(group)} | {first['parameters']:,} | {state:,} | {steps:,} × {batch} episodes, "
         f"{min(minutes):.1f} to {max(minutes):.1f} min, {first['hardware']} | {_paper(suite, settings['model'])}"
     )
+
+
+def _untrained(suite: str, result: Result, name: str) -> str:
+    """The same of a learner that is not meta-trained."""
+    state = "–"
+    if name in MODELS:
+        kind = MODELS[name]
+        state = f"{state_bytes(kind, make(suite, num_examples=result.setting.num_examples).info, kind.Config()):,}"
+    return f"– | – | {state} | none | {_paper(suite, name)}"
 
 
 def _paper(suite: str, model: str) -> str:

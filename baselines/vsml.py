@@ -70,6 +70,7 @@ class Vsml(Model):
 
     name = "vsml"
     Config = VsmlConfig
+    any_shape = True
 
     recur: Float[Array, "gates hidden"]
     row: Float[Array, "gates messages"]

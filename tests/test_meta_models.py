@@ -275,6 +275,16 @@ def test_vsml_knows_neither_its_classes_nor_its_inputs():
     assert jnp.allclose(answer(model, x[:, order], y), logits, rtol=1e-4, atol=1e-4)
 
 
+def test_a_grid_keeps_little_for_the_way_back():
+    """The two arrays of the grid an example; kept for all that is computed from them, it would be ten times that."""
+    info, config = Info("long", D=64, C=10, T=100), VsmlConfig()
+    model = Vsml(info, config, key=jax.random.key(0))
+    x, y = jnp.zeros((info.T, info.D)), jnp.zeros(info.T, jnp.int32)
+    gradient = eqx.filter_jit(eqx.filter_grad(lambda m, x, y: m(x, y).sum())).lower(model, x, y).compile()
+    kept = 4 * 2 * config.hidden * info.C * info.D * info.T
+    assert gradient.compiled.memory_analysis().temp_size_in_bytes < 1.5 * kept
+
+
 def test_the_written_derivative_of_a_cell_is_that_of_its_equations():
     draw = np.random.default_rng(0).normal
     gates, c, by_h, by_c = (jnp.float32(draw(size=(n, 2, 5))) for n in (12, 3, 3, 3))
@@ -295,6 +305,13 @@ def test_a_triangular_system_is_inverted(T):
     lower = np.tril(np.random.default_rng(T).uniform(-1, 1, (2, T, T)), -1) / 4
     expected = np.linalg.inv(np.eye(T) + lower)
     assert np.allclose(inverted(jnp.float32(lower)), expected, rtol=1e-3, atol=1e-3 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("T", [9, 16, 31, 100])
+def test_one_key_that_is_written_again_and_again_is_inverted(T):
+    """All below the diagonal is 1: the inverse has -1 beside the diagonal, and no series may end early."""
+    expected = np.eye(T) - np.eye(T, k=-1)
+    assert np.allclose(inverted(jnp.tril(jnp.ones((1, T, T)), -1))[0], expected, atol=1e-4)
 
 
 def test_a_deltanet_is_the_delta_rule_example_by_example():
@@ -344,11 +361,14 @@ def test_the_derivative_of_the_parallel_form_is_that_of_the_steps():
         assert jnp.allclose(a, b, atol=1e-3 * float(jnp.abs(b).max()) + 1e-5)
 
 
+@pytest.mark.parametrize("scale", [1.0, 1e-8])
 @pytest.mark.parametrize("kind", [Sgd, Maml])
-def test_an_online_learner_is_optax_adam_on_a_linear_classifier(kind, standard_promotion):
+def test_an_online_learner_is_optax_adam_on_a_linear_classifier(kind, scale, standard_promotion):
+    """Inputs of 10⁻⁸ have gradients of that size: there ε is seen."""
     import optax
 
     model, (x, y) = build(kind, kind.Config(step_size=0.1)), episode()
+    x = scale * x
     W, b, eta = (
         (jnp.zeros((INFO.C, INFO.D)), jnp.zeros(INFO.C), float(jnp.exp(model.log_step_size)))
         if kind is Sgd
@@ -356,12 +376,16 @@ def test_an_online_learner_is_optax_adam_on_a_linear_classifier(kind, standard_p
     )
     theta, adam = (W, b), optax.adam(eta)
     state, logits = adam.init(theta), answer(model, x, y)
+    y_prev = jnp.concatenate([jnp.array([-1]), y[:-1]])
+    _, weights = jax.lax.scan(lambda s, e: (model.step(s, *e)[0],) * 2, model.init(), (x, y_prev))
+    weights = weights.online.theta.W
 
     def loss(theta, x, y):
         return optax.softmax_cross_entropy_with_integer_labels(theta[0] @ x + theta[1], y)
 
     for t in range(INFO.T):
         assert np.allclose(logits[t], theta[0] @ x[t] + theta[1], atol=1e-4)
+        assert scale == 1 or np.allclose(weights[t], theta[0], atol=1e-3), "far less than a step without ε"
         update, state = adam.update(jax.grad(loss)(theta, x[t], y[t]), state)
         theta = optax.apply_updates(theta, update)
 
@@ -386,7 +410,10 @@ def test_sgd_needs_no_meta_training():
     assert slow.learner.card["meta_training"] == "none"
     assert slow.learner.form == "step (JAX)"
     assert fast.accuracy_at(99) > slow.accuracy_at(99) > 0.2
-    for args in ({"step_size": "0"}, {"step_size": "nan"}, {"step_size": "0.1", "checkpoint": "x"}):
+    sequence = load_learner(path, suite.info, {"form": "sequence"})
+    assert evaluate(sequence, suite, num_tasks=2, audit="off").learner.form == "sequence"
+    wrong = [{"step_size": "0"}, {"step_size": "nan"}, {"step_size": "1e-46"}, {"step_size": "0.1", "checkpoint": "x"}]
+    for args in [*wrong, {"form": "steps"}]:
         with pytest.raises(LearnerFileError, match="step"):
             load_learner(path, suite.info, args)
 

@@ -633,6 +633,24 @@ def test_checkpoints_of_something_else_are_refused(finished, tmp_path):
     assert restore(Lstm, replace(info, id="mine"), best(folder).with_suffix(".json")).card["stochastic"] is False
 
 
+def test_weights_that_know_no_shape_answer_on_any(tmp_path):
+    """A grid that was meta-trained on 64 inputs, asked with 784."""
+    run(small("vsml", steps=2, every=2), tmp_path / "run")
+    other = make("random-proj-perm-v0", num_examples=4)
+    by_form = [
+        evaluate(
+            load_learner(
+                ROOT / "baselines" / "vsml.py", other.info, {"checkpoint": str(tmp_path / "run"), "form": form}
+            ),
+            other,
+            num_tasks=2,
+            audit="off",
+        ).prediction
+        for form in ("sequence", "step")
+    ]
+    assert np.array_equal(*by_form)
+
+
 def test_a_shifted_transformer_refuses_longer_episodes(tmp_path):
     settings = small("transformer", tokens="shifted", steps=2, every=2)
     run(settings, tmp_path / "run")

@@ -74,6 +74,30 @@ def test_a_second_time_nothing_is_trained(home):
     assert (home / "runs" / "digits-tiny" / "lstm-shifted-seed0" / "metrics.jsonl").stat().st_mtime_ns == before
 
 
+def test_the_papers_table_is_whole():
+    """arXiv 2212.04458, Table 1, column by column as it stands there."""
+    from baselines.table import PAPER
+
+    names = ("sgd", "maml", "vsml", "lstm", "transformer")
+    columns = {
+        "mnist": (70.31, 53.71, 79.04, 25.39, 73.70),
+        "fashion_mnist": (50.78, 48.44, 68.49, 28.12, 62.24),
+        "kmnist": (37.89, 36.33, 54.69, 18.10, 53.39),
+        "random": (100.00, 99.80, 100.00, 58.72, 100.00),
+        "cifar10": (14.84, 17.38, 24.09, 12.11, 19.40),
+        "svhn_cropped": (10.16, 11.33, 17.45, 11.07, 14.58),
+    }
+    assert {name: dict(zip(names, column, strict=True)) for name, column in columns.items()} == PAPER
+
+
+def test_every_file_is_named_once_and_every_state_is_counted():
+    page = (HERE / "README.md").read_text()
+    for name in {model for models in RUNS.values() for model, _ in models} | set(CLASSICAL):
+        assert page.count(f"| [{name}.py]({name}.py) |") == 1
+    row = re.search(r"^\| sgd \|.*$", page, re.MULTILINE)[0]
+    assert "| 8,060 | none |" in row, "W, b and two moments of each, the example whose label is to come, a counter"
+
+
 def test_a_run_is_scored_on_every_suite_of_its_shape():
     ids = [suite.id for suite in scored(make_settings("transformer", "paper", {}))]
     same = {
@@ -104,8 +128,13 @@ def test_a_suite_without_data_is_left_out_and_named(tmp_path, monkeypatch, own_c
 def test_learners_without_meta_training_are_scored_too(tmp_path):
     classical("digits-proj-perm-v0", tmp_path, num_tasks=2, say=lambda line: None)
     assert {path.parent.name for path in tmp_path.rglob("digits-proj-perm-v0.json")} == set(CLASSICAL)
-    with pytest.raises(InvalidArgument, match=r"did you mean svm\?"):
-        classical("digits-proj-perm-v0", tmp_path, only=["svn"])
+
+
+def test_some_learners_alone_are_scored(tmp_path):
+    from baselines.commands import main
+
+    assert main(["reference", "classical", "--models", "chance", "--scored-tasks", "2", "--output", str(tmp_path)]) == 0
+    assert [path.parent.name for path in tmp_path.rglob("digits-proj-perm-v0.json")] == ["chance"]
 
 
 def test_the_page_is_that_of_the_committed_results(tmp_path):
@@ -211,6 +240,7 @@ def test_the_command_names_unknown_presets(capsys):
 
     assert main(["reference", "digits-tyni"]) == 2
     assert "did you mean digits-tiny?" in capsys.readouterr().err
-    assert main(["reference", "digits-tiny", "--models", "vmsl"]) == 2
-    assert "did you mean vsml?" in capsys.readouterr().err
+    for presets, names in ((["digits-tiny"], "sgd,vmsl"), (["digits-tiny", "best"], "vsml"), (["classical"], "svn")):
+        assert main(["reference", *presets, "--models", names]) == 2, "nothing is trained before all names are checked"
+        assert "there is no such learner in" in capsys.readouterr().err
     assert str(ROOT) not in (HERE / "README.md").read_text()

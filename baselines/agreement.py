@@ -16,6 +16,15 @@ from gpicl_bench.errors import GpiclBenchError
 
 T = TypeVar("T")
 ROOM = 8192  # bytes of an error
+# How XLA begins what it says of a connection that is lost.
+LOST = (
+    "UNKNOWN:",
+    "INTERNAL:",
+    "UNAVAILABLE:",
+    "ABORTED:",
+    "CANCELLED:",
+    "DEADLINE_EXCEEDED:",
+)  # XLA's, of a connection
 
 
 class AnotherProcess(GpiclBenchError):
@@ -77,16 +86,15 @@ def ending_at_once() -> Iterator[None]:
     """Of a process that fails alone: at its regular end JAX would have it wait for the others, who wait for it."""
     try:
         yield
-    except jax.errors.JaxRuntimeError as error:
-        _end(_lost(error), 2)
     except (GpiclBenchError, OSError) as error:
         if not isinstance(error.__cause__, (jax.errors.JaxRuntimeError, MemoryError)):
             raise  # known to all: they end too
         _end(f"error: {error}", 2)
     except KeyboardInterrupt:
         _end("interrupted: the same commands with --resume go on from the last checkpoint", 130)
-    except Exception:
-        _end(traceback.format_exc(), 1)
+    except Exception as error:
+        lost = str(error).startswith(LOST)  # JAX raises it as JaxRuntimeError or as ValueError
+        _end(_lost(error) if lost else traceback.format_exc(), 2 if lost else 1)
 
 
 def _lost(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -13,7 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from baselines.run import read_metrics, run
+from baselines.checkpoint import read_about
+from baselines.run import checkpoints, read_metrics, run
 from baselines.settings import make_settings
 from baselines.training import make_trainer
 from gpicl_bench import make
@@ -22,7 +24,16 @@ from tests.conftest import ROOT
 
 pytestmark = pytest.mark.usefixtures("standard_promotion")
 
-SMALL = {"steps": 6, "every": 2, "batch_size": 16, "num_examples": 5, "warmup": 2, "validation_tasks": 16}
+# Without projections the sampler compiles in a moment; test_sampler.py has those on several devices.
+SMALL = {
+    "suite": "digits-none-perm-v0",
+    "steps": 6,
+    "every": 2,
+    "batch_size": 16,
+    "num_examples": 5,
+    "warmup": 2,
+    "validation_tasks": 16,
+}
 SIZES = {"lstm": {"hidden": 8}, "transformer": {"layers": 1, "width": 8, "heads": 2, "head_size": 4}}
 MODELS = sorted(SIZES)
 
@@ -54,21 +65,54 @@ def close(folder, other):
     return True
 
 
+class Stopped(BaseException):
+    pass
+
+
+def stop(row):
+    raise Stopped
+
+
+UNDIVIDED = {"validation_tasks": 6, "accumulate": 2}  # 8 devices do not divide these
+
+
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory, standard_promotion):
-    """The folder of a run of each model on one device."""
+    """The folders of runs on one device."""
     folder = tmp_path_factory.mktemp("alone")
     for model in MODELS:
         assert run(small(model), folder / model)
+    assert run(small(**UNDIVIDED), folder / "undivided")
     return folder
 
 
-@pytest.mark.parametrize("model", MODELS)
-def test_eight_devices_have_the_losses_of_one(alone, tmp_path, model):
-    done = trained(tmp_path / "run", model, 8)
-    assert done.returncode == 0, done.stderr
-    assert close(alone / model, tmp_path / "run")
-    said = [json.loads((folder / "run.json").read_text())["hardware"] for folder in (alone / model, tmp_path / "run")]
+EIGHT = """
+import sys
+from pathlib import Path
+from baselines.run import run
+from baselines.settings import make_settings
+for name, model, options in {runs}:
+    assert run(make_settings(model, 'digits-tiny', options), Path(sys.argv[1]) / name, resume=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def eight(tmp_path_factory, standard_promotion):
+    """The folders of the same runs on eight devices; of the last one the first look was on one."""
+    folder = tmp_path_factory.mktemp("eight")
+    with pytest.raises(Stopped):
+        run(small(**UNDIVIDED), folder / "undivided", report=stop)
+    runs = [(model, model, {**SMALL, **SIZES[model]}) for model in MODELS]
+    runs.append(("undivided", "lstm", {**SMALL, **SIZES["lstm"], **UNDIVIDED}))
+    environment = command("lstm", 8)["env"]
+    subprocess.run([sys.executable, "-c", EIGHT.format(runs=runs), str(folder)], env=environment, check=True)
+    return folder
+
+
+@pytest.mark.parametrize("name", [*MODELS, "undivided"])
+def test_eight_devices_have_the_losses_of_one(alone, eight, name):
+    assert close(alone / name, eight / name)
+    said = [read_about(checkpoints(folder / name)[-1])["hardware"] for folder in (alone, eight)]
     assert said[1] == f"8 × {said[0]}"
 
 
@@ -78,24 +122,6 @@ def test_a_batch_that_the_devices_do_not_divide_is_refused_before_anything_is_wr
     assert "expected: --batch-size a multiple of 16: 8 devices × --accumulate 2\n  got: --batch-size 40" in done.stderr
     assert "what to do: --batch-size 32, or fewer visible devices" in done.stderr
     assert {path.name for path in tmp_path.rglob("*")} <= {"run", ".lock"}
-
-
-class Stopped(BaseException):
-    pass
-
-
-def stop(row):
-    raise Stopped
-
-
-def test_a_run_goes_on_on_more_devices_also_where_they_do_not_divide_validation(tmp_path):
-    settings = {"validation_tasks": 6, "accumulate": 2}
-    assert run(small(**settings), tmp_path / "one")
-    with pytest.raises(Stopped):
-        run(small(**settings), tmp_path / "run", report=stop)
-    done = trained(tmp_path / "run", "lstm", 4, "--resume", **settings)
-    assert done.returncode == 0, done.stderr
-    assert close(tmp_path / "one", tmp_path / "run")
 
 
 def compiled(accumulate):
@@ -128,7 +154,7 @@ def free_port():
         return server.getsockname()[1]
 
 
-def on_hosts(folder, *arguments, processes=2, absent=(), devices=2, wait=60, each=lambda number: (), **options):
+def on_hosts(folder, *arguments, processes=2, absent=(), devices=2, wait=300, each=lambda number: (), **options):
     """`train` on simulated hosts, each with a folder of its own: what every process printed, and its status."""
     started, port = [], free_port()
     for number in set(range(processes)) - set(absent):
@@ -138,7 +164,7 @@ def on_hosts(folder, *arguments, processes=2, absent=(), devices=2, wait=60, eac
         start = command("lstm", devices, *hosts, *more, **options)
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         started.append(subprocess.Popen(**start, cwd=folder / f"host{number}", **pipes))
-    said = [process.communicate(timeout=120) for process in started]
+    said = [process.communicate(timeout=300) for process in started]
     return [(process.returncode, out + err) for process, (out, err) in zip(started, said, strict=True)]
 
 
@@ -168,15 +194,13 @@ def test_two_hosts_go_on_where_one_process_was(alone, tmp_path):
 
 @pytest.mark.parametrize(("processes", "absent"), [(3, [0]), (3, [2])])
 def test_a_host_that_does_not_come_ends_all_others_in_time(tmp_path, processes, absent):
-    began = time.monotonic()
     done = on_hosts(tmp_path, processes=processes, absent=absent, wait=4)
-    assert time.monotonic() - began < 40
     for status, text in done:
         assert status == 2, text
         assert text.count("error:") == 1
         assert f"expected: {processes} processes at localhost:" in text
         assert "within 4 s" in text
-    assert any(f"none from --process {absent[0]}\n" in text for _, text in done)
+    assert any(re.search(rf"got: none from --process .*\b{absent[0]}\b", text) for _, text in done)
     assert not list(tmp_path.rglob("run.json"))
 
 
@@ -196,12 +220,12 @@ def test_a_host_that_dies_ends_the_others(tmp_path):
         start = command("lstm", 1, *hosts, steps=1_000_000)
         with (folder / "said").open("w") as said:
             started.append(subprocess.Popen(**start, cwd=folder, stdout=said, stderr=said))
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while not list((tmp_path / "host0").glob("run/checkpoint-*.json")) and time.monotonic() < deadline:
         time.sleep(0.1)
     started[1].kill()
     assert started[1].wait() == -signal.SIGKILL
-    status, text = started[0].wait(timeout=120), (tmp_path / "host0" / "said").read_text()
+    status, text = started[0].wait(timeout=300), (tmp_path / "host0" / "said").read_text()
     assert status == 2, text
     assert "lost each other" in text
     assert "--resume" in text

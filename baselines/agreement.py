@@ -17,14 +17,7 @@ from gpicl_bench.errors import GpiclBenchError
 T = TypeVar("T")
 ROOM = 8192  # bytes of an error
 # How XLA begins what it says of a connection that is lost.
-LOST = (
-    "UNKNOWN:",
-    "INTERNAL:",
-    "UNAVAILABLE:",
-    "ABORTED:",
-    "CANCELLED:",
-    "DEADLINE_EXCEEDED:",
-)  # XLA's, of a connection
+LOST = ("UNKNOWN:", "INTERNAL:", "UNAVAILABLE:", "ABORTED:", "CANCELLED:", "DEADLINE_EXCEEDED:")
 
 
 class AnotherProcess(GpiclBenchError):
@@ -48,6 +41,7 @@ def together(work: Callable[[], T]) -> T:
         result = work()
     except (GpiclBenchError, OSError) as error:
         multihost_utils.process_allgather(_written(error))
+        error.shared = True  # type: ignore[union-attr]
         raise
     for number, error in enumerate(multihost_utils.process_allgather(np.zeros(ROOM, np.uint8))):
         if error.any():
@@ -83,18 +77,21 @@ def by_first(work: Callable[[], tuple[T, dict[str, Any]]], like: T) -> tuple[T, 
 
 @contextmanager
 def ending_at_once() -> Iterator[None]:
-    """Of a process that fails alone: at its regular end JAX would have it wait for the others, who wait for it."""
+    """Of a process that fails alone: at its regular end JAX would have it wait for the others, who wait for it.
+
+    An error that all know of ends all of them, and goes its usual way.
+    """
     try:
         yield
     except (GpiclBenchError, OSError) as error:
-        if not isinstance(error.__cause__, (jax.errors.JaxRuntimeError, MemoryError)):
-            raise  # known to all: they end too
+        if isinstance(error, AnotherProcess) or getattr(error, "shared", False):
+            raise
         _end(f"error: {error}", 2)
     except KeyboardInterrupt:
         _end("interrupted: the same commands with --resume go on from the last checkpoint", 130)
     except Exception as error:
         lost = str(error).startswith(LOST)  # JAX raises it as JaxRuntimeError or as ValueError
-        _end(_lost(error) if lost else traceback.format_exc(), 2 if lost else 1)
+        _end(traceback.format_exc() + (_lost(error) if lost else ""), 2 if lost else 1)
 
 
 def _lost(error: Exception) -> str:
@@ -115,6 +112,5 @@ def _written(error: GpiclBenchError | OSError) -> np.ndarray:
     """An error as bytes, of one size for all."""
     fields = {name: getattr(error, name, None) for name in ("expected", "got", "where", "hint")}
     said = {"what": getattr(error, "what", str(error)), **fields}
-    short = {name: None if value is None else str(value)[:400] for name, value in said.items()}
-    text = json.dumps(short, ensure_ascii=False).encode()[:ROOM]
-    return np.frombuffer(text.ljust(ROOM, b"\0"), np.uint8)
+    short = {name: None if value is None else str(value)[:250] for name, value in said.items()}
+    return np.frombuffer(json.dumps(short).encode().ljust(ROOM, b"\0"), np.uint8)  # 5 × 250 × 6 bytes at the most

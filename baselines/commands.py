@@ -83,11 +83,11 @@ def train(model: str, rest: list[str]) -> None:
     settings = make_settings(model, options.preset, given)
     name = f"{Path(options.preset).stem}-{settings.name}-{settings.suite}-seed{settings.training.seed}"
     folder = options.output or Path("runs") / name
-    if hosts is None:
+    if hosts is None or hosts.processes == 1:
         _train(settings, folder, options.resume)
         return
-    start(hosts, {**settings.plain(), "deterministic": options.deterministic})
     with ending_at_once():
+        start(hosts, {**settings.plain(), "deterministic": options.deterministic})
         _train(settings, folder, options.resume)
 
 

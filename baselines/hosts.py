@@ -1,5 +1,6 @@
 """The hosts of a run, as the command line names them."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -13,6 +14,9 @@ from gpicl_bench.errors import GpiclBenchError, InvalidArgument
 
 class HostsError(GpiclBenchError):
     """The processes of a run have not come together, or one of them cannot go on."""
+
+
+ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\[\]:\s]+):(?P<port>[0-9]{1,5})")
 
 
 @dataclass(frozen=True)
@@ -32,9 +36,11 @@ class Hosts:
     wait: Annotated[float, Field(gt=0, le=1e6)] = 300.0
 
     def __post_init__(self) -> None:
-        host, _, port = self.coordinator.rpartition(":")
-        if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
-            raise InvalidArgument("the coordinator has no address", expected="HOST:PORT", got=self.coordinator)
+        found = ADDRESS.fullmatch(self.coordinator)
+        if not found or not 0 < int(found["port"]) < 2**16:
+            raise InvalidArgument(
+                "the coordinator has no address", expected="HOST:PORT or [IPv6]:PORT", got=self.coordinator
+            )
         if self.process >= self.processes:
             raise InvalidArgument(
                 "there is no such process",
@@ -66,13 +72,13 @@ def make_hosts(options: Mapping[str, Any]) -> Hosts | None:
     return validated(Hosts, options, "the options of several hosts")
 
 
-def missing(hosts: Hosts, absent: set[int]) -> HostsError:
-    """These processes have not come in time."""
+def missing(hosts: Hosts, absent: set[int], last: Exception | None = None) -> HostsError:
+    """These processes have not come in time; `last` is what the last attempt to reach process 0 ended with."""
     names = " or ".join(map(str, sorted(absent)))
     return HostsError(
         "not all processes of the run are there",
         expected=f"{hosts.processes} processes at {hosts.coordinator} within {hosts.wait:g} s",
-        got=f"none from --process {names}",
+        got=f"none from --process {names}" + (f" ({last})" if last else ""),
         hint="start the same command on every host, each with its own --process; that address must be reachable from "
         "all; a longer --wait",
     )

@@ -17,6 +17,7 @@ import jax
 
 from baselines.hosts import Hosts, HostsError, missing
 
+ROOM = 2**16  # bytes of what a process says
 PATIENCE = 5.0  # seconds that process 0 gives whoever has connected to say its name
 
 
@@ -30,8 +31,6 @@ def start(hosts: Hosts, same: Any) -> None:
     Raises:
         HostsError: they are not all there in time, or do not belong together.
     """
-    if hosts.processes == 1:
-        return
     until = time.monotonic() + hosts.wait
     (gather if hosts.process == 0 else join)(hosts, json.dumps(same, sort_keys=True), until)
     jax.distributed.initialize(hosts.coordinator, hosts.processes, hosts.process, cluster_detection_method="deactivate")
@@ -63,7 +62,7 @@ def gather(hosts: Hosts, same: str, until: float) -> None:
                         raise missing(hosts, set(range(1, hosts.processes)) - there.keys()) from error
                     continue
                 there = {number: other for number, other in there.items() if _waits(other)}
-                if said is not None:
+                if said is not None and isinstance(said.get("process"), int):  # not some other program
                     there[_checked(hosts, same, said, there)] = peer
         except HostsError as error:
             _tell(peers, {name: getattr(error, name) for name in ("what", "expected", "got", "hint")})
@@ -74,21 +73,23 @@ def gather(hosts: Hosts, same: str, until: float) -> None:
 def join(hosts: Hosts, same: str, until: float) -> None:
     """Another process: tell process 0 that this one is there, and wait until all are."""
     hello = json.dumps({"process": hosts.process, "processes": hosts.processes, "same": same})
+    absent, last = {0}, None
     while (left := until - time.monotonic()) > 0:
         answer = None
         try:
-            with socket.create_connection(hosts.address, timeout=left) as peer:
+            with socket.create_connection(hosts.address, timeout=min(left, PATIENCE)) as peer:
+                absent = set(range(hosts.processes)) - {hosts.process}  # 0 is there, or another program
+                peer.settimeout(max(until - time.monotonic(), 1e-3))
                 peer.sendall(hello.encode() + b"\n")
                 answer = _heard(peer)
-        except TimeoutError as error:
-            raise missing(hosts, set(range(hosts.processes)) - {hosts.process}) from error
-        except OSError:  # process 0 is not there yet
-            time.sleep(0.1)
+        except (OSError, UnicodeError) as error:  # process 0 is not there yet
+            last = error
         if answer:
             raise HostsError(**answer)
         if answer is not None:
             return
-    raise missing(hosts, {0})
+        time.sleep(0.1)
+    raise missing(hosts, absent, last) from last
 
 
 def _listening(hosts: Hosts) -> socket.socket:
@@ -109,8 +110,10 @@ def _heard(peer: socket.socket) -> dict[str, Any] | None:
     """A line of JSON; None from whoever leaves before its end, or speaks otherwise."""
     with peer.makefile("rb") as file:
         try:
-            said = json.loads(file.readline())
-        except (ConnectionError, ValueError):
+            said = json.loads(file.readline(ROOM))
+        except TimeoutError:
+            raise
+        except (OSError, ValueError, RecursionError):
             return None
     return said if isinstance(said, dict) else None
 
@@ -156,7 +159,7 @@ def _checked(hosts: Hosts, same: str, said: dict[str, Any], there: dict[int, soc
             got=", ".join(f"{name} = {theirs.get(name)}" for name in other),
             hint="the same options for all, but for --process",
         )
-    return int(str(number))
+    return int(said["process"])
 
 
 def _flat(plain: dict[str, Any]) -> dict[str, Any]:

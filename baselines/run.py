@@ -59,7 +59,8 @@ def run(
         CheckpointError: a checkpoint is damaged, or a file cannot be written.
         AnotherProcess: one of these was raised in another process.
     """
-    mesh = make_mesh(settings.training)
+    mesh, suite = together(partial(make_mesh, settings.training)), settings.made_suite
+    together(lambda: (suite.meta_train.part, suite.meta_validation.part))  # a host without images is found out here
     trainer = make_trainer(settings)
     with ExitStack() as held, _fitting(settings):
         enter = partial(_entered, held, settings, folder, resume, trainer)
@@ -306,6 +307,7 @@ def _check_memory(compiled: Any, settings: Settings) -> None:
     there = device or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if needed > there:
         batch = settings.training.batch_size * there // needed
+        batch -= batch % (jax.device_count() * settings.training.accumulate)
         raise _does_not_fit(settings, f"{needed / 1e9:.1f} GB", f"at most {there / 1e9:.1f} GB", batch)
 
 

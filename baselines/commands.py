@@ -131,9 +131,7 @@ def reference(rest: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m baselines reference", allow_abbrev=False)
     parser.add_argument("presets", nargs="+", metavar="PRESET", help="or `classical`: the learners not meta-trained")
     parser.add_argument("--seeds", type=int, help="runs of each model (default: as the page has it)")
-    parser.add_argument(
-        "--models", nargs="+", default=[], metavar="MODEL", help="only these (default: all of a preset)"
-    )
+    parser.add_argument("--models", type=_names, default=[], metavar="MODEL,…", help="only these of each preset")
     parser.add_argument("--scored-tasks", type=int, default=1024, help="of meta_test (default: 1024)")
     parser.add_argument("--output", type=Path, help="of results, weights and runs (default: this repository)")
     options = argparse.Namespace()
@@ -179,6 +177,10 @@ def _given(
         known("option", text.partition("=")[0], flags)
     values = {name: getattr(found, f"settings.{name}") for name in names}
     return {name: None if value == "none" else value for name, value in values.items() if value is not None}
+
+
+def _names(text: str) -> list[str]:
+    return text.split(",")
 
 
 def _flag(name: str) -> str:

@@ -17,14 +17,7 @@ from gpicl_bench.errors import GpiclBenchError
 T = TypeVar("T")
 ROOM = 8192  # bytes of an error
 # How XLA begins what it says of a connection that is lost.
-LOST = (
-    "UNKNOWN:",
-    "INTERNAL:",
-    "UNAVAILABLE:",
-    "ABORTED:",
-    "CANCELLED:",
-    "DEADLINE_EXCEEDED:",
-)  # XLA's, of a connection
+LOST = ("UNKNOWN:", "INTERNAL:", "UNAVAILABLE:", "ABORTED:", "CANCELLED:", "DEADLINE_EXCEEDED:")
 
 
 class AnotherProcess(GpiclBenchError):

@@ -163,6 +163,7 @@ def _suite(home: Path, suite: str, runs: dict[tuple[str, str], list[Run]], class
 def _about(group: list[Run], suite: str) -> str:
     """The last five columns."""
     first, minutes = group[0].about, [run.seconds / 60 for run in group]
+    times = dict.fromkeys(f"{value:.1f}" for value in (min(minutes), max(minutes)))
     settings = first["settings"]
     steps, batch = (settings["training"][name] for name in ("steps", "batch_size"))
     kind = model_class(settings["model"])
@@ -171,7 +172,7 @@ def _about(group: list[Run], suite: str) -> str:
     )
     return (
         f"{len(group)} | {first['parameters']:,} | {state:,} | {steps:,} × {batch} episodes, "
-        f"{min(minutes):.1f} to {max(minutes):.1f} min, {first['hardware']} | {_paper(suite, settings['model'])}"
+        f"{' to '.join(times)} min, {first['hardware']} | {_paper(suite, settings['model'])}"
     )
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from baselines.checkpoint import read_about
 from baselines.run import checkpoints, read_metrics, run
-from baselines.settings import make_settings
+from baselines.settings import MODELS, make_settings
 from baselines.training import make_trainer
 from gpicl_bench import make
 from gpicl_bench.errors import InvalidArgument
@@ -34,8 +34,9 @@ SMALL = {
     "warmup": 2,
     "validation_tasks": 16,
 }
-SIZES = {"lstm": {"hidden": 8}, "transformer": {"layers": 1, "width": 8, "heads": 2, "head_size": 4}}
-MODELS = sorted(SIZES)
+BLOCKS = {"layers": 1, "width": 8, "heads": 2, "head_size": 4}
+SIZES = {"lstm": {"hidden": 8}, "outer_product_lstm": {"hidden": 8}, "transformer": BLOCKS, "deltanet": BLOCKS}
+SIZES |= {"vsml": {"hidden": 4, "messages": 2}, "sgd": {}, "maml": {}}
 
 
 def small(model="lstm", **options):

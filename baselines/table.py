@@ -240,5 +240,5 @@ def _not_run(runs: dict[tuple[str, str], list[Run]]) -> str:
     if not rows:
         return ""
     head = ["| preset | model | missing | command |", "|---|---|---|---|"]
-    about = "`paper`, `paper-rgb32` and `best` are for one GPU, but for SGD and MAML. What is missing is not measured.\n"
+    about = "`paper`, `paper-rgb32` and `best` are for one GPU, but for SGD and MAML. What is missing is unmeasured.\n"
     return "\n".join(["\n## Not run\n", about, *head, *rows]) + "\n"

@@ -24,7 +24,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from baselines.model import Count, Model, matrix, token
+from baselines.model import Count, Model, matrix, token, unit
 from baselines.transformer import LayerNorm
 from gpicl_bench import Info
 
@@ -90,11 +90,11 @@ class Block(eqx.Module):
     def written(self, h: Float[Array, "T width"]) -> Written:
         """Of context tokens."""
         h = jax.vmap(self.norm)(h)
-        return Written(_unit(self._split(h @ self.key)), self._split(h @ self.value), jax.nn.sigmoid(h @ self.beta))
+        return Written(unit(self._split(h @ self.key)), self._split(h @ self.value), jax.nn.sigmoid(h @ self.beta))
 
     def asked(self, h: Float[Array, "T width"]) -> Float[Array, "T heads head"]:
         """Queries of length 1."""
-        return _unit(self._split(jax.vmap(self.norm)(h) @ self.query))
+        return unit(self._split(jax.vmap(self.norm)(h) @ self.query))
 
     def after(self, h: Float[Array, "T width"], o: Float[Array, "T heads head"]) -> Float[Array, "T width"]:
         """h after the block, given what was read."""
@@ -200,12 +200,6 @@ def read(
     """O of the parallel form."""
     seen = jnp.tril(jnp.einsum("thk,nhk->htn", q.astype(k.dtype), k), -1)
     return jnp.einsum("htn,nhv->thv", seen, u)
-
-
-def _unit(a: Float[Array, "*n head"]) -> Float[Array, "*n head"]:
-    """a / |a|, in float32; the zero vector stays."""
-    wide = a.astype(jnp.float32)
-    return (wide * jax.lax.rsqrt(jnp.square(wide).sum(axis=-1, keepdims=True) + 1e-6)).astype(a.dtype)
 
 
 def make_learner(info: Info, checkpoint: str, form: str = "sequence") -> Any:

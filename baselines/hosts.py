@@ -13,7 +13,7 @@ from gpicl_bench.errors import GpiclBenchError, InvalidArgument
 
 
 class HostsError(GpiclBenchError):
-    """The processes of a run have not come together, or one of them cannot go on."""
+    """The processes of a run have not come together."""
 
 
 ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\[\]:\s]+):(?P<port>[0-9]{1,5})")

@@ -52,8 +52,8 @@ def restore(kind: type[Model], info: Info, checkpoint: str | Path, form: str = "
 
     Raises:
         CheckpointError: it is missing, damaged, or of another model or shape.
+        InvalidArgument: there is no such form.
     """
-    known("form", form, ("sequence", "step"))
     path = Path(str(checkpoint))
     path = best(path) if path.is_dir() else path
     path = path.with_suffix("") if path.suffix in (".json", ".safetensors") else path

@@ -69,3 +69,9 @@ def token(x: Float[Array, "*n D"], y: Int[Array, "*n"], num_classes: int) -> Flo
 def matrix(key: Array, rows: int, columns: int) -> Float[Array, "rows columns"]:
     """Independent N(0, 1/rows) entries, so that h @ W has the scale of h."""
     return jax.random.normal(key, (rows, columns)) / jnp.sqrt(jnp.float32(rows))
+
+
+def unit(a: Float[Array, "*n head"]) -> Float[Array, "*n head"]:
+    """a / |a|, in float32; the zero vector stays."""
+    wide = a.astype(jnp.float32)
+    return (wide * jax.lax.rsqrt(jnp.square(wide).sum(axis=-1, keepdims=True) + 1e-6)).astype(a.dtype)

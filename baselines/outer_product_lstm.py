@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from baselines.model import Count, Model, matrix, previous, token
+from baselines.model import Count, Model, matrix, previous, token, unit
 from gpicl_bench import Info
 
 
@@ -110,14 +110,9 @@ class OuterProductLstm(Model):
         """The equations; `gates` is what the token gives them."""
         gates = (gates + cell.h.astype(gates.dtype) @ self.recur + self.bias).astype(jnp.float32)
         i, f, o, k, v, q = jnp.split(gates, 6)
-        write = jnp.outer(jax.nn.sigmoid(i) * jnp.tanh(v), _unit(k))
+        write = jnp.outer(jax.nn.sigmoid(i) * jnp.tanh(v), unit(k))
         C = jax.nn.sigmoid(f + 5)[:, None] * cell.C + write
-        return Cell(C, jax.nn.sigmoid(o) * jnp.tanh(C @ _unit(q)))
-
-
-def _unit(a: Float[Array, " hidden"]) -> Float[Array, " hidden"]:
-    """a / |a|; the zero vector stays."""
-    return a * jax.lax.rsqrt(jnp.square(a).sum() + 1e-6)
+        return Cell(C, jax.nn.sigmoid(o) * jnp.tanh(C @ unit(q)))
 
 
 def make_learner(info: Info, checkpoint: str, form: str = "sequence") -> Any:

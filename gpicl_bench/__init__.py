@@ -10,6 +10,7 @@
 from gpicl_bench import errors
 from gpicl_bench.auditing import Audit, Check, audit
 from gpicl_bench.datasets import register_dataset
+from gpicl_bench.diagnosing import Diagnosis, diagnose, load_diagnosis
 from gpicl_bench.disjointness import Overlap, overlap
 from gpicl_bench.evaluation import Comparison, Provenance, Result, compare, evaluate, load_result, provenance
 from gpicl_bench.learners import load_learner, sequence_learner
@@ -23,6 +24,7 @@ __all__ = [
     "Batch",
     "Check",
     "Comparison",
+    "Diagnosis",
     "Episode",
     "ImplicitBatch",
     "Info",
@@ -36,8 +38,10 @@ __all__ = [
     "audit",
     "benchmark",
     "compare",
+    "diagnose",
     "errors",
     "evaluate",
+    "load_diagnosis",
     "load_learner",
     "load_result",
     "make",

@@ -10,13 +10,14 @@ import sys
 import traceback
 from types import ModuleType
 
-from gpicl_bench.commands import auditing, comparing, describing, fetching, listing, scoring
+from gpicl_bench.commands import auditing, comparing, describing, diagnosing, fetching, listing, scoring
 from gpicl_bench.commands.interruption import exit_status, terminable
 from gpicl_bench.errors import GpiclBenchError
 
 _COMMANDS = {
     "evaluate": scoring,
     "audit": auditing,
+    "diagnose": diagnosing,
     "compare": comparing,
     "list": listing,
     "show": describing,

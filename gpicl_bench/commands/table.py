@@ -18,7 +18,7 @@ _BAR = 30
 
 def print_result(result: Result, path: Path | None) -> None:
     """The learning curve with its intervals, the score, and what the numbers rest on."""
-    setting, console = result.setting, _console()
+    setting, console = result.setting, terminal()
     console.print(_curve(result))
     if result.score is not None and result.score_interval is not None:
         meaning = "area under the curve: chance 0, perfect 1"
@@ -40,7 +40,7 @@ def print_result(result: Result, path: Path | None) -> None:
 
 def print_audit(audit: Audit, name: str, suite: str) -> None:
     """Every check, what it compared, and what failed."""
-    console = _console()
+    console = terminal()
     console.print(f"audit of {name} on {suite}: {audit.status}")
     console.print(f"  {'check':16} {'':14} {'comparisons':>11}  tolerance")
     for check in audit.checks:
@@ -51,7 +51,7 @@ def print_audit(audit: Audit, name: str, suite: str) -> None:
 
 def print_comparison(comparison: Comparison) -> None:
     """Learners by rank with their intervals and tie groups, then every pair."""
-    console = _console()
+    console = terminal()
     first = comparison.learners[0]
     setting, what = first.results[0].setting, "score" if first.at is None else f"accuracy@{first.at}"
     console.print(f"{what} on {setting.suite}, {setting.num_tasks:,} tasks of {setting.task_set}; 95% intervals")
@@ -102,7 +102,7 @@ def _curve(result: Result) -> Table:
     return table
 
 
-def _console() -> Console:
+def terminal() -> Console:
     """Text as it is: names and paths may hold brackets."""
     return Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
 

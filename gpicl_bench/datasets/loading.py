@@ -28,6 +28,21 @@ def load_part(name: str, part: str) -> Part:
     return _load(dataset(name), part, str(cache.folder()))
 
 
+def at_hand(name: str) -> bool:
+    """Whether episodes on the held-out images of a base dataset can be drawn without a download."""
+    known = dataset(name)
+    parts = PARTS if known.moments is None else ("test",)  # what is not pinned is measured on the train images
+    return all(_is_here(known, part) for part in parts)
+
+
+def _is_here(known: Dataset, part: str) -> bool:
+    if known.in_memory or known.name in bundled.READERS or cache.place(known, part).exists():
+        return True
+    if known.base is not None:
+        return _is_here(dataset(known.base), part)
+    return bool(files.present(known.name, part)) or prepared.is_there(known)
+
+
 def measured(name: str) -> tuple[int, float]:
     """`center` and `std` of a base dataset, from its train images."""
     return _measured(dataset(name), str(cache.folder()))

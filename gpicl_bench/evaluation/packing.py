@@ -10,7 +10,12 @@ import numpy as np
 
 from gpicl_bench.errors import ResultError
 
-LAYOUTS = {"prediction": "<i2", "outcome": "|b1", "log_loss": "<f4"}
+LAYOUTS = {"prediction": "<i2", "outcome": "|b1", "log_loss": "<f4"}  # of a result
+
+
+def pack_array(array: np.ndarray, layout: str) -> str:
+    """One array as text."""
+    return base64.b64encode(zlib.compress(array.astype(layout).tobytes(), 9)).decode()
 
 
 def raw(arrays: Any) -> dict[str, bytes | None]:
@@ -21,10 +26,8 @@ def raw(arrays: Any) -> dict[str, bytes | None]:
 
 def pack(arrays: Any) -> dict[str, str | None]:
     """The same, packed."""
-    return {
-        name: None if part is None else base64.b64encode(zlib.compress(part, 9)).decode()
-        for name, part in raw(arrays).items()
-    }
+    named = {name: getattr(arrays, name) for name in LAYOUTS}
+    return {name: None if a is None else pack_array(a, LAYOUTS[name]) for name, a in named.items()}
 
 
 def unpack(packed: Any, shape: tuple[int, int]) -> list[np.ndarray | None]:
@@ -35,21 +38,24 @@ def unpack(packed: Any, shape: tuple[int, int]) -> list[np.ndarray | None]:
     """
     if not isinstance(packed, Mapping) or set(packed) != set(LAYOUTS):
         raise ResultError("the file has the wrong arrays", expected=", ".join(LAYOUTS))
-    arrays = [_unpack(name, packed[name], shape) for name in LAYOUTS]
+    arrays = [None if packed[n] is None else unpack_array(n, packed[n], layout, shape) for n, layout in LAYOUTS.items()]
     if arrays[0] is None or arrays[1] is None:
         raise ResultError("the predictions are missing")
     return arrays
 
 
-def _unpack(name: str, packed: Any, shape: tuple[int, int]) -> np.ndarray | None:
-    if packed is None:
-        return None
-    dtype = np.dtype(LAYOUTS[name])
+def unpack_array(name: str, packed: Any, layout: str, shape: tuple[int, int]) -> np.ndarray:
+    """One array again; `name` is for errors.
+
+    Raises:
+        ResultError: it is damaged or of another size.
+    """
+    dtype = np.dtype(layout)
     size = math.prod(shape) * dtype.itemsize
     try:
         raw = zlib.decompressobj().decompress(base64.b64decode(packed, validate=True), size + 1)
     except (TypeError, ValueError, zlib.error) as error:
         raise ResultError(f"the array {name} is damaged", got=f"{type(error).__name__}: {error}") from error
-    if len(raw) != size or (name == "outcome" and max(raw, default=0) > 1):
+    if len(raw) != size or (dtype.kind == "b" and max(raw, default=0) > 1):
         raise ResultError(f"the array {name} is damaged", expected=f"{size} bytes", got=f"{len(raw)} bytes")
     return np.frombuffer(raw, dtype).reshape(shape).astype(dtype.newbyteorder("="))

@@ -76,7 +76,15 @@ def plan(
         learner_seed=learner_seed,
         protocol=PROTOCOL,
     )
-    record = LearnerRecord(
+    usual: AuditLevel = "off" if adapter.withholds_labels else "quick"
+    return Plan(
+        loaded, adapter, learner_record(loaded, adapter), split, asked, setting, usual if audit is None else audit
+    )
+
+
+def learner_record(loaded: LoadedLearner, adapter: Adapter) -> LearnerRecord:
+    """Who answers, as files keep it."""
+    return LearnerRecord(
         name=loaded.name,
         form=adapter.form,
         withholds_labels=adapter.withholds_labels,
@@ -84,8 +92,6 @@ def plan(
         args=dict(loaded.args),
         card=dict(getattr(loaded.learner, "card", {})),
     )
-    usual: AuditLevel = "off" if adapter.withholds_labels else "quick"
-    return Plan(loaded, adapter, record, split, asked, setting, usual if audit is None else audit)
 
 
 def origin(provenance: Provenance) -> dict[str, Any]:

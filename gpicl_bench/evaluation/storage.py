@@ -116,9 +116,7 @@ def _read(content: Any) -> Result:
     if not isinstance(content, dict) or set(content) != wanted or content["format"] != FORMAT:
         found = sorted(map(str, content)) if isinstance(content, dict) else type(content).__name__
         raise ResultError("the file has the wrong fields", expected=f"{sorted(wanted)}, format {FORMAT}", got=found)
-    setting, learner, provenance, times, audit = (
-        _validated(kind, content[name], name) for name, kind in _PARTS.items()
-    )
+    setting, learner, provenance, times, audit = (validated(kind, content[name], name) for name, kind in _PARTS.items())
     _check_setting(setting)
     arrays: Any = unpack(content["arrays"], (setting.num_tasks, len(setting.positions)))
     result = Result(setting, learner, provenance, times, audit, *arrays)
@@ -168,21 +166,25 @@ def _check_consistency(result: Result, shown: Any) -> None:
     if not isinstance(shown, dict) or set(shown) != set(derived):
         raise ResultError("the summary has the wrong fields", expected=", ".join(derived))
     for name, value in derived.items():
-        if not _close(shown[name], value):
+        if not close(shown[name], value):
             raise ResultError(f"{name} does not follow from the predictions", expected=str(value), got=shown[name])
 
 
-def _close(shown: Any, value: Any) -> bool:
+def close(shown: Any, value: Any) -> bool:
     """Equal up to the rounding of another machine's sums."""
+    if isinstance(value, dict):
+        return (
+            isinstance(shown, dict) and shown.keys() == value.keys() and all(close(shown[k], value[k]) for k in value)
+        )
     if isinstance(value, list | tuple):
-        return isinstance(shown, list) and len(shown) == len(value) and all(map(_close, shown, value))
+        return isinstance(shown, list) and len(shown) == len(value) and all(map(close, shown, value))
     if isinstance(value, float) and isinstance(shown, float | int):
         return math.isclose(shown, value, rel_tol=1e-6, abs_tol=1e-9)
     return type(shown) is type(value) and bool(shown == value)
 
 
 def _fields(result: Result) -> dict[str, Any]:
-    parts = {name: _plain(getattr(result, name)) for name in _PARTS if name != "times"}
+    parts = {name: plain(getattr(result, name)) for name in _PARTS if name != "times"}
     fields: dict[str, Any] = json.loads(json.dumps({"format": FORMAT, **parts, "summary": summary(result)}))
     return fields
 
@@ -193,11 +195,17 @@ def _digest(fields: Mapping[str, Any], raws: Mapping[str, bytes | None]) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def _plain(part: Any) -> dict[str, Any] | None:
+def plain(part: Any) -> dict[str, Any] | None:
+    """A dataclass as plain values."""
     return None if part is None else asdict(part)
 
 
-def _validated(kind: Any, values: Any, name: str) -> Any:
+def validated(kind: Any, values: Any, name: str) -> Any:
+    """Plain values as a dataclass of this kind.
+
+    Raises:
+        ResultError: a field is missing, unknown or of the wrong type.
+    """
     from pydantic import TypeAdapter, ValidationError
 
     try:

@@ -1,0 +1,85 @@
+"""`diagnose`: which kind of learner is it?"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from gpicl_bench.commands.arguments import (
+    DEFAULT_SUITE,
+    add_data,
+    add_learner,
+    add_num_examples,
+    learner_arguments,
+    make_suite,
+    suite_ids,
+)
+from gpicl_bench.commands.table import terminal
+from gpicl_bench.diagnosing import Diagnosis, diagnose
+from gpicl_bench.diagnosing.running import NUM_EPISODES
+from gpicl_bench.errors import InvalidArgument
+from gpicl_bench.learners import load_learner
+
+HELP = "tell whether a learner memorises, identifies tasks, or learns; its symmetries, its costs"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_learner(parser)
+    parser.add_argument("--suite", metavar="ID", help=f"(default: {DEFAULT_SUITE})")
+    add_data(parser)
+    add_num_examples(parser)
+    parser.add_argument(
+        "--num-episodes", type=int, default=NUM_EPISODES, metavar="N", help=f"of each cell (default: {NUM_EPISODES})"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the unseen tasks (default: 0)")
+    parser.add_argument("--output", metavar="FILE", help="write the diagnosis as JSON")
+
+
+def run(options: argparse.Namespace) -> int:
+    path = None if options.output is None else Path(options.output).absolute()
+    if path is not None and (not path.parent.is_dir() or path.is_dir()):
+        raise InvalidArgument("the diagnosis could not be written", expected="--output FILE", got=options.output)
+    suite = make_suite(options, *suite_ids(options, [options.suite] if options.suite else []))
+    found = diagnose(
+        load_learner(options.file, suite.info, learner_arguments(options)),
+        suite,
+        options.num_episodes,
+        options.seed,
+        learner_seed=options.learner_seed,
+        progress=sys.stderr.isatty(),
+    )
+    if path is not None:
+        found.save(path)
+    print_diagnosis(found, path)
+    return 0
+
+
+def print_diagnosis(found: Diagnosis, path: Path | None) -> None:
+    """The verdict, its evidence, the symmetries and the ledger."""
+    say = terminal().print
+    question, ledger = found.question, found.ledger
+    say(f"{found.learner.name} on {question.suite}: {found.verdict}")
+    say(f"  because: {found.phase.reason}")
+    first = found.cells[0]
+    early, late = first.positions[: first.early], first.positions[first.early :]
+    spans = [f"k = {span[0]} … {span[-1]}" if len(span) > 1 else f"k = {span[0]}" for span in (early, late)]
+    width = max(len(cell.name) for cell in found.cells)
+    say(f"  {'':{width}}  {'accuracy, ' + spans[0]:22}  {'accuracy, ' + spans[1]:22}  improvement")
+    for cell in found.cells:
+        numbers = (cell.accuracy_early, cell.accuracy_late, cell.improvement)
+        say(f"  {cell.name:{width}}  " + "  ".join(f"{number!s:22}" for number in numbers).rstrip())
+    for what, why in found.unmeasured.items():
+        say(f"  {what}: not measured: {why}")
+    say("symmetries: how often a prediction follows the change as it should")
+    for symmetry in found.symmetries:
+        say(f"  {symmetry.name:20} {symmetry.share}")
+    carried = "unknown" if ledger.state_bytes is None else f"{ledger.state_bytes:,} bytes"
+    counted = "unknown" if ledger.parameters is None else f"{ledger.parameters:,}"
+    say(f"state         {carried} ({ledger.state})")
+    say(f"parameters    {counted}")
+    once = f"the first call of {ledger.episodes_a_call} {ledger.first_seconds:.2f} s"
+    say(f"time          {1000 * ledger.episode_seconds:.2f} ms an episode on {ledger.device}, {once}")
+    told = ", ".join(f"{name} {value}" for name, value in ledger.meta_training.items())
+    say(f"meta-training {told or 'unknown'}")
+    say(f"{question.num_episodes:,} episodes a cell, 95% intervals over episodes; --seed {question.seed} repeats it")
+    if path is not None:
+        say(f"written to    {path}")

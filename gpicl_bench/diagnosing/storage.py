@@ -1,0 +1,195 @@
+"""Diagnoses as JSON files: readable fields, packed arrays, and a digest over everything but the times."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from gpicl_bench.diagnosing.asking import positions
+from gpicl_bench.diagnosing.cell import Cell, Estimate, Tasks
+from gpicl_bench.diagnosing.diagnosis import Diagnosis, Question, Symmetry
+from gpicl_bench.diagnosing.ledger import Ledger
+from gpicl_bench.diagnosing.phase import RULE, Seen
+from gpicl_bench.errors import ResultError
+from gpicl_bench.evaluation.packing import pack_array, unpack_array
+from gpicl_bench.evaluation.results import LearnerRecord, Provenance
+from gpicl_bench.evaluation.storage import close, plain, validated, write_text
+from gpicl_bench.suite import PROTOCOL
+
+FORMAT = "gpicl-bench-diagnosis/1"
+_TIMES = ("first_seconds", "episode_seconds")
+_LAYOUTS = {"outcome": "|b1", "expected": "<f4", "agree": "|b1"}
+
+
+@dataclass(frozen=True)
+class _CellFields:
+    """A cell as a file has it: its arrays packed."""
+
+    __pydantic_config__ = {"extra": "forbid"}
+
+    tasks: Tasks
+    images: Literal["train", "test"]
+    suite: str
+    task_set: str
+    num_tasks: int
+    positions: tuple[int, ...]
+    early: int
+    outcome: str
+    expected: str
+
+
+@dataclass(frozen=True)
+class _SymmetryFields:
+    __pydantic_config__ = {"extra": "forbid"}
+
+    name: str
+    positions: tuple[int, ...]
+    agree: str
+
+
+_PARTS: dict[str, Any] = {
+    "question": Question,
+    "learner": LearnerRecord,
+    "provenance": Provenance,
+    "seen": Seen,
+    "unmeasured": dict[str, str],
+    "cells": list[_CellFields],
+    "symmetries": list[_SymmetryFields],
+    "ledger": dict[str, Any],
+    "times": dict[str, float],
+}
+
+
+def summary(diagnosis: Diagnosis) -> dict[str, Any]:
+    """The derived numbers that a file shows; they are recomputed when it is read."""
+    return {
+        "verdict": diagnosis.verdict,
+        "reason": diagnosis.phase.reason,
+        "improvement": {f"{c.suite}, {c.name}": _finite(c.improvement) for c in diagnosis.cells},
+        "knowledge": {f"{c.suite}, {c.name}": _finite(c.knowledge) for c in diagnosis.cells},
+        "symmetries": {symmetry.name: _finite(symmetry.share) for symmetry in diagnosis.symmetries},
+    }
+
+
+def save_diagnosis(diagnosis: Diagnosis, path: Path) -> None:
+    """Write a diagnosis to `path`, whole or not at all.
+
+    Raises:
+        ResultError: the file cannot be written.
+    """
+    write_text(path, json.dumps(_content(diagnosis), indent=1, sort_keys=True) + "\n")
+
+
+def digest(diagnosis: Diagnosis) -> str:
+    """The digest of a diagnosis, hex."""
+    return str(_content(diagnosis)["digest"])
+
+
+def load_diagnosis(path: str | Path) -> Diagnosis:
+    """Read a diagnosis file and check it: schema, digest, and that its numbers follow from its answers.
+
+    Raises:
+        ResultError: the file is missing, truncated, edited or inconsistent; the error says which.
+    """
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        what = "this is no diagnosis file"
+        raise ResultError(what, got=f"{type(error).__name__}: {error}", where=str(path)) from error
+    try:
+        return _read(content)
+    except ResultError as error:
+        raise ResultError(
+            error.what, expected=error.expected, got=error.got, where=str(path), hint=error.hint
+        ) from error
+
+
+def _content(diagnosis: Diagnosis) -> dict[str, Any]:
+    ledger = asdict(diagnosis.ledger)
+    times = {name: ledger.pop(name) for name in _TIMES}
+    content: dict[str, Any] = {
+        "format": FORMAT,
+        "question": plain(diagnosis.question),
+        "learner": plain(diagnosis.learner),
+        "provenance": plain(diagnosis.provenance),
+        "seen": diagnosis.seen,
+        "unmeasured": dict(diagnosis.unmeasured),
+        "cells": [_packed(cell) for cell in diagnosis.cells],
+        "symmetries": [_packed(symmetry) for symmetry in diagnosis.symmetries],
+        "ledger": ledger,
+        "summary": summary(diagnosis),
+    }
+    content = json.loads(json.dumps(content))
+    return {**content, "digest": _digest(content), "times": times}
+
+
+def _packed(part: Cell | Symmetry) -> dict[str, Any]:
+    values = {name: getattr(part, name) for name in part.__dataclass_fields__}
+    return {name: pack_array(v, _LAYOUTS[name]) if name in _LAYOUTS else v for name, v in values.items()}
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    told = {name: value for name, value in content.items() if name not in ("digest", "times")}
+    return hashlib.sha256(json.dumps(told, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _read(content: Any) -> Diagnosis:
+    wanted = {"format", *_PARTS, "summary", "digest"}
+    if not isinstance(content, dict) or set(content) != wanted or content["format"] != FORMAT:
+        found = sorted(map(str, content)) if isinstance(content, dict) else type(content).__name__
+        raise ResultError("the file has the wrong fields", expected=f"{sorted(wanted)}, format {FORMAT}", got=found)
+    if _digest(content) != content["digest"]:
+        raise ResultError("the file was altered after it was written", expected=f"digest {content['digest']}")
+    parts = {name: validated(kind, content[name], name) for name, kind in _PARTS.items()}
+    question: Question = parts["question"]
+    if (question.protocol, question.rule) != (PROTOCOL, RULE):
+        raise ResultError("the diagnosis is of another version", expected=f"protocol {PROTOCOL}, {RULE}")
+    diagnosis = Diagnosis(
+        question,
+        parts["learner"],
+        parts["provenance"],
+        parts["seen"],
+        parts["unmeasured"],
+        tuple(_cell(fields, question) for fields in parts["cells"]),
+        tuple(_symmetry(fields, question) for fields in parts["symmetries"]),
+        validated(Ledger, {**parts["ledger"], **parts["times"]}, "ledger"),
+    )
+    _check_cells(diagnosis)
+    if not close(content["summary"], json.loads(json.dumps(summary(diagnosis)))):
+        raise ResultError("the summary does not follow from the answers", expected=diagnosis.verdict)
+    return diagnosis
+
+
+def _cell(fields: _CellFields, question: Question) -> Cell:
+    asked, early = positions(question.num_examples)
+    if (fields.positions, fields.early) != (tuple(asked.tolist()), early):
+        raise ResultError("a cell has other positions", expected=f"positions {asked.tolist()}, {early} early")
+    shape = question.num_episodes, len(asked)
+    arrays = {n: unpack_array(n, getattr(fields, n), _LAYOUTS[n], shape) for n in ("outcome", "expected")}
+    if not ((arrays["expected"] >= 0) & (arrays["expected"] <= 1)).all():
+        raise ResultError("an expected accuracy is no probability", expected="0 … 1")
+    return Cell(**{**vars(fields), **arrays})
+
+
+def _symmetry(fields: _SymmetryFields, question: Question) -> Symmetry:
+    from gpicl_bench.diagnosing.symmetries import NUM_TASKS
+
+    shape = NUM_TASKS, len(fields.positions)
+    agree = unpack_array("agree", fields.agree, _LAYOUTS["agree"], shape)
+    return Symmetry(fields.name, fields.positions, agree)
+
+
+def _check_cells(diagnosis: Diagnosis) -> None:
+    """The cells that the verdict needs are there, each once."""
+    found = [(cell.tasks, cell.images, cell.suite) for cell in diagnosis.cells]
+    kinds: list[tuple[str, str]] = [(tasks, images) for tasks, images, _ in found]
+    needed = [("unseen", "test"), *([("seen", "train"), ("seen", "test")] if diagnosis.seen == "known" else [])]
+    if len(set(found)) < len(found) or any(kinds.count(kind) != 1 for kind in needed):
+        raise ResultError("cells are missing or given twice", expected=f"{needed}", got=f"{kinds}")
+
+
+def _finite(estimate: Estimate) -> list[float | None]:
+    """An interval that cannot be given is null in JSON."""
+    return [None if value != value else value for value in estimate]

@@ -6,7 +6,8 @@ from scipy.stats import binomtest
 from scipy.stats import bootstrap as scipy_bootstrap
 
 from gpicl_bench.evaluation.metrics import areas, log_losses
-from gpicl_bench.evaluation.statistics import bootstrap, wilson
+from gpicl_bench.evaluation import statistics
+from gpicl_bench.evaluation.statistics import bootstrap, sign_flip, sign_flips, wilson
 from gpicl_bench.learners.prediction import predicted
 
 
@@ -45,6 +46,19 @@ def test_bootstrap_is_the_same_every_time_and_for_every_column():
     values = np.random.default_rng(2).normal(size=(64, 1))
     assert bootstrap(values).tolist() == bootstrap(values).tolist()
     assert bootstrap(np.tile(values, 3)) == pytest.approx(np.tile(bootstrap(values), (3, 1)), abs=1e-12)
+
+
+def test_kept_resamples_are_those_that_are_drawn(monkeypatch):
+    values = np.random.default_rng(3).normal(size=(100, 2))
+    kept = bootstrap(values), bootstrap(values)
+    monkeypatch.setattr(statistics, "_KEPT_TASKS", 0)
+    assert all(np.array_equal(bootstrap(values), found) for found in kept)
+
+
+def test_flips_of_many_pairs_are_those_of_each():
+    pairs = [np.random.default_rng(n).normal(0.01 * n, 0.1, 100) for n in range(5)]
+    assert sign_flips(pairs) == [sign_flip(differences) for differences in pairs]
+    assert sign_flips([]) == []
 
 
 def test_metrics_by_hand():

@@ -22,7 +22,7 @@ from gpicl_bench.evaluation.statistics import (
     holm,
     mcnemar,
     minimum_detectable,
-    sign_flip,
+    sign_flips,
     t_interval,
     two_level,
     wilson,
@@ -40,6 +40,7 @@ _SAME = (
     "num_tasks",
     "positions",
 )
+_TWO_LEVEL, _MCNEMAR, _FLIPS = "t over runs and tasks", "exact McNemar", "sign flips over tasks"
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,7 +152,12 @@ def compare(results: Iterable[Result] | Mapping[str, Iterable[Result]], at: int 
     both = list(combinations(learners, 2))
     differences = [a.values.mean(axis=0) - b.values.mean(axis=0) for a, b in both]
     intervals = bootstrap(np.stack(differences, axis=1)) if both else np.zeros((0, 2))
-    raw = [_pair(a, b, d, i) for (a, b), d, i in zip(both, differences, intervals, strict=True)]
+    tests = [_test(a, b) for a, b in both]
+    flips = iter(sign_flips([d for d, test in zip(differences, tests, strict=True) if test == _FLIPS]))
+    raw = [
+        _pair(a, b, test, d, interval, next(flips) if test == _FLIPS else None)
+        for (a, b), test, d, interval in zip(both, tests, differences, intervals, strict=True)
+    ]
     pairs = [replace(pair, p_holm=p) for pair, p in zip(raw, holm([pair.p for pair in raw]), strict=True)]
     return Comparison(tuple(learners), tuple(pairs), _tie_groups(len(learners), pairs))
 
@@ -249,19 +255,31 @@ def _per_task(result: Result, at: int | None) -> Float64[np.ndarray, " task"]:
     return result.areas
 
 
-def _pair(a: Runs, b: Runs, per_task: Float64[np.ndarray, " task"], over_tasks: Float64[np.ndarray, "2"]) -> Pair:
-    """The test that the two sides allow. Without several runs of what was trained it speaks of these runs only."""
-    difference, counts = float(per_task.mean()), [len(runs.results) for runs in (a, b)]
+def _test(a: Runs, b: Runs) -> str:
+    """The test that the two sides allow."""
+    counts = [len(runs.results) for runs in (a, b)]
     if max(counts) > 1 and all(count > 1 or runs.untrained for runs, count in zip((a, b), counts, strict=True)):
+        return _TWO_LEVEL
+    return _MCNEMAR if a.at is not None and counts == [1, 1] else _FLIPS
+
+
+def _pair(
+    a: Runs,
+    b: Runs,
+    test: str,
+    per_task: Float64[np.ndarray, " task"],
+    over_tasks: Float64[np.ndarray, "2"],
+    flips: float | None,
+) -> Pair:
+    """Without several runs of what was trained it speaks of these runs only. `flips` is the p of sign flips."""
+    difference = float(per_task.mean())
+    if test == _TWO_LEVEL:
         interval, p, detectable = two_level(per_task, a.values.mean(axis=1), b.values.mean(axis=1))
-        return Pair(a.name, b.name, difference, interval, p, p, detectable, "t over runs and tasks")
+        return Pair(a.name, b.name, difference, interval, p, p, detectable, test)
     low, high = (float(bound) for bound in over_tasks)
-    if a.at is not None and counts == [1, 1]:
-        p, method = mcnemar(a.values[0] > 0, b.values[0] > 0), "exact McNemar"
-    else:
-        p, method = sign_flip(per_task), "sign flips over tasks"
+    p = mcnemar(a.values[0] > 0, b.values[0] > 0) if flips is None else flips
     scope = "" if a.untrained and b.untrained else ", of these runs only"
-    return Pair(a.name, b.name, difference, (low, high), p, p, minimum_detectable(per_task), method + scope)
+    return Pair(a.name, b.name, difference, (low, high), p, p, minimum_detectable(per_task), test + scope)
 
 
 def _tie_groups(count: int, pairs: Sequence[Pair]) -> tuple[int, ...]:

@@ -1,6 +1,8 @@
 """Intervals and tests. Tasks are independent draws, and so are meta-training runs; positions are neither."""
 
 import math
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from statistics import NormalDist
 
 import numpy as np
@@ -13,6 +15,7 @@ ALPHA = 1 - LEVEL
 POWER = 0.8
 RESAMPLES = 2000
 _WORDS_AT_ONCE = 2**20
+_KEPT_TASKS = 2**13  # resamples of up to so many tasks are kept: at most 32 MB for each number of tasks
 _FEWEST = 6  # tasks for which sign flips can reach 5%: 2/2^6
 BOOTSTRAP_STREAM = "gpicl-bench/bootstrap/1"
 FLIPS = 9999
@@ -67,21 +70,30 @@ def _levels(share: float, acceleration: float) -> list[float]:
 
 
 def _resampled_means(values: Float64[np.ndarray, "task n"]) -> Float64[np.ndarray, "resample n"]:
-    """The mean of each resample: resample r takes the words of child r. In chunks, so that memory is bounded."""
+    """The mean of each resample. In chunks, so that memory is bounded."""
     num_tasks = len(values)
+    counts = _kept_counts(num_tasks) if num_tasks <= _KEPT_TASKS else _counts(num_tasks)
+    return np.concatenate([chunk.astype(np.float64) @ values / num_tasks for chunk in counts])
+
+
+@lru_cache(maxsize=2)
+def _kept_counts(num_tasks: int) -> tuple[np.ndarray, ...]:
+    """`_counts`, drawn once: many results of as many tasks are looked at together."""
+    return tuple(_counts(num_tasks))
+
+
+def _counts(num_tasks: int) -> Iterator[np.ndarray]:
+    """How often each resample has each task, `[resample, task]` in chunks: resample r takes the words of child r."""
     root, chunk = root_key(BOOTSTRAP_STREAM), max(1, _WORDS_AT_ONCE // num_tasks)
     resamples = np.arange(RESAMPLES, dtype=np.uint32)[:, None]
     k0, k1 = threefry2x32((root[:1], root[1:]), (np.zeros_like(resamples), resamples))  # the children of the root
     low = np.arange((num_tasks + 1) // 2, dtype=np.uint32)[None, :]
-    means = []
     for start in range(0, RESAMPLES, chunk):
         keys = k0[start : start + chunk], k1[start : start + chunk]
         pairs = np.stack(threefry2x32(keys, (np.zeros_like(low), low)), axis=-1)
         chosen = below(pairs.reshape(len(keys[0]), -1)[:, :num_tasks], num_tasks).astype(np.int64)
         chosen += np.arange(len(chosen))[:, None] * num_tasks
-        counts = np.bincount(chosen.ravel(), minlength=chosen.size).reshape(chosen.shape).astype(np.float64)
-        means.append(counts @ values / num_tasks)
-    return np.concatenate(means)
+        yield np.bincount(chosen.ravel(), minlength=chosen.size).reshape(chosen.shape).astype(np.uint16)
 
 
 def t_interval(means: Float64[np.ndarray, " run"]) -> tuple[float, float] | None:
@@ -102,13 +114,25 @@ def sign_flip(differences: Float64[np.ndarray, " task"]) -> float:
     for the count). Where no flip reaches the observed sum S, p is Hoeffding's bound 2·exp(-S²/2Σd²) (1963) if that is
     smaller than 1e-4: it holds for every number of tasks, and many learners can still be told apart.
     """
-    num_tasks = len(differences)
-    observed = abs(differences.sum()) * (1 - 1e-12)  # sums in another order are the same sum
+    return sign_flips([differences])[0]
+
+
+def sign_flips(pairs: Sequence[Float64[np.ndarray, " task"]]) -> list[float]:
+    """`sign_flip` of the differences of many pairs on the same tasks: the flips are drawn once for all of them."""
+    if not pairs:
+        return []
+    num_tasks = len(pairs[0])
+    observed = [abs(differences.sum()) * (1 - 1e-12) for differences in pairs]  # sums in another order are the same sum
     stream = random_bytes(root_key(FLIP_STREAM), FLIPS * ((num_tasks + 7) // 8)).reshape(FLIPS, -1)
-    reached = 0
+    reached = [0] * len(pairs)
     for rows in np.array_split(stream, 16):
         signs = np.unpackbits(rows, axis=1)[:, :num_tasks].astype(np.float64) * 2 - 1
-        reached += int((np.abs(signs @ differences) >= observed).sum())
+        for i, differences in enumerate(pairs):
+            reached[i] += int((np.abs(signs @ differences) >= observed[i]).sum())
+    return [_share_of_flips(*pair) for pair in zip(reached, observed, pairs, strict=True)]
+
+
+def _share_of_flips(reached: int, observed: float, differences: Float64[np.ndarray, " task"]) -> float:
     if reached:
         return (1 + reached) / (1 + FLIPS)
     return min(1 / (1 + FLIPS), 2 * math.exp(-(observed**2) / (2 * float(np.square(differences).sum()))))

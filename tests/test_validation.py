@@ -5,6 +5,7 @@ import json
 import pytest
 
 from tests.cheaters import CHEATERS
+from tests.planted import PLANTED
 from tests.validation import CODE, FILE, HONEST, SEEDS, TRUTHS, audited, code, statistics
 
 FOUND = json.loads(FILE.read_text())
@@ -34,6 +35,12 @@ def test_no_honest_learner_was_blamed():
     for row in rows("honest").values():
         assert row["right"] == row["of"] >= 60
         assert row["comparisons"] > 0
+
+
+def test_every_planted_learner_was_diagnosed_right():
+    assert {name: row["verdict"] for name, row in rows("phases").items()} == {name: p[1] for name, p in PLANTED.items()}
+    assert all(row["right"] == row["of"] for row in rows("phases").values())
+    assert sum(row["of"] for row in rows("phases").values()) >= 300
 
 
 def gated(table):

@@ -1,4 +1,6 @@
-"""The expensive proofs of the audit and of the statistics: `python -m tests.validation [section …]` (15 minutes, 2 cores).
+"""The expensive proofs of the audit, the statistics and the diagnosis: `python -m tests.validation [section …]`.
+
+Half an hour on 2 cores.
 
 It writes tests/validation.json; `tests/test_validation.py` runs a small share of it and checks that the file belongs
 to the current code.
@@ -15,15 +17,16 @@ from pathlib import Path
 
 import numpy as np
 
-from gpicl_bench import audit, load_learner, make
+from gpicl_bench import audit, diagnose, load_learner, make
 from gpicl_bench.evaluation.statistics import ALPHA, bootstrap, mcnemar, sign_flip, t_interval, two_level, wilson
 from tests.cheaters import CHEATERS
 from tests.honest import make_lstm, make_transformer
+from tests.planted import PLANTED, register_unequal
 
 ROOT = Path(__file__).parents[1]
 FILE = ROOT / "tests" / "validation.json"
 SUITE = "digits-proj-perm-v0"
-SEEDS = {"cheaters": 3, "honest": 60}
+SEEDS = {"cheaters": 3, "honest": 60, "phases": 20}
 TRUTHS = 4000
 _TASKS = [ROOT / "gpicl_bench" / name for name in ("streams.py", "suite.py", "tasks.py")]
 _AUDIT = [
@@ -35,6 +38,15 @@ CODE = {  # what each section is about
     "statistics": [ROOT / "gpicl_bench" / "streams.py", ROOT / "gpicl_bench" / "evaluation" / "statistics.py"],
     "honest": [*_AUDIT, ROOT / "tests" / "honest.py"],
     "cheaters": [*_AUDIT, ROOT / "tests" / "honest.py", ROOT / "tests" / "cheaters.py"],
+    "phases": [
+        *_TASKS,
+        ROOT / "gpicl_bench" / "evaluation" / "statistics.py",
+        *[
+            ROOT / "gpicl_bench" / "diagnosing" / f"{name}.py"
+            for name in ("asking", "cell", "phase", "running", "seen")
+        ],
+        ROOT / "tests" / "planted.py",
+    ],
 }
 
 
@@ -66,24 +78,47 @@ def audited(kind, name, seed):
     return (check in offences) if kind == "cheaters" else (found.status == "passed"), found.comparisons, offences
 
 
-def audits(kind, seeds, workers=2):
+def diagnosed(name, seed):
+    """One diagnosis: whether the verdict is what was planted, and the verdict."""
+    maker, verdict, suite = PLANTED[name]
+    register_unequal()
+    found = diagnose(maker(seed), suite, seed=seed)
+    return found.verdict == verdict, found.verdict
+
+
+def counted(work, jobs, what, workers=2):
+    """The answers of `work` for each job, two processes at a time."""
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        running = {pool.submit(work, *job): job for job in jobs}
+        for count, done in enumerate(as_completed(running), 1):
+            job, (right, *rest) = running[done], done.result()
+            wrong = "" if right else f"  WRONG: {job}: {rest}"
+            print(f"\r{count}/{len(jobs)} {what}{wrong}", end="\n" if wrong else "", file=sys.stderr, flush=True)
+            yield job, right, *rest
+
+
+def audits(kind, seeds):
     """How often each cheater was caught by its check, or each honest learner passed."""
     names = CHEATERS if kind == "cheaters" else HONEST
-    jobs = [(kind, name, seed) for name in names for seed in range(seeds)]
     table = {name: {"right": 0, "of": 0, "comparisons": 0} for name in names}
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        running = {pool.submit(audited, *job): job for job in jobs}
-        for count, done in enumerate(as_completed(running), 1):
-            _, name, seed = running[done]
-            right, comparisons, offences = done.result()
-            row = table[name]
-            row["right"], row["of"] = row["right"] + right, row["of"] + 1
-            row["comparisons"] += comparisons
-            wrong = "" if right else f"  WRONG: {name}, seed {seed}: {offences}"
-            print(f"\r{count}/{len(jobs)} audits{wrong}", end="\n" if wrong else "", file=sys.stderr, flush=True)
+    jobs = [(kind, name, seed) for name in names for seed in range(seeds)]
+    for (_, name, _), right, comparisons, _ in counted(audited, jobs, "audits"):
+        row = table[name]
+        row["right"], row["of"] = row["right"] + right, row["of"] + 1
+        row["comparisons"] += comparisons
     if kind == "cheaters":
         for name, (_, check) in CHEATERS.items():
             table[name]["check"] = check
+    return table
+
+
+def phases(seeds):
+    """How often each planted learner was diagnosed right."""
+    table = {name: {"right": 0, "of": 0, "verdict": verdict} for name, (_, verdict, _) in PLANTED.items()}
+    jobs = [(name, seed) for name in PLANTED for seed in range(seeds)]
+    for (name, _), right, _ in counted(diagnosed, jobs, "diagnoses"):
+        table[name]["right"] += right
+        table[name]["of"] += 1
     return table
 
 
@@ -159,12 +194,18 @@ def statistics(truths):
     }
 
 
+def _rows(section):
+    if section == "statistics":
+        return statistics(TRUTHS)
+    return phases(SEEDS[section]) if section == "phases" else audits(section, SEEDS[section])
+
+
 def main(sections):
     """Run the given sections, or all; the file keeps the others, each with the hash of the code that it was run on."""
     found = json.loads(FILE.read_text()) if FILE.exists() else {}
     for section in sections or CODE:
         before = code(section)
-        rows = statistics(TRUTHS) if section == "statistics" else audits(section, SEEDS[section])
+        rows = _rows(section)
         found[section] = {"code": before, "command": f"python -m tests.validation {section}", **rows}
         scratch = FILE.with_suffix(f".{os.getpid()}")
         scratch.write_text(json.dumps(found, indent=1) + "\n")

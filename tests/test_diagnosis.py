@@ -1,0 +1,436 @@
+"""The diagnosis: planted learners, the rule, symmetries, the ledger, files, and cards that contradict their learner."""
+
+import json
+import math
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+import baselines
+import gpicl_bench
+from baselines.settings import MODELS
+from gpicl_bench import diagnose, evaluate, load_diagnosis, load_learner, make, sequence_learner
+from gpicl_bench.commands import main
+from gpicl_bench.datasets.loading import at_hand
+from gpicl_bench.diagnosing.asking import ask_cell, positions
+from gpicl_bench.diagnosing.cell import Cell
+from gpicl_bench.diagnosing.phase import phase
+from gpicl_bench.errors import GpiclBenchError, InvalidArgument, LearnerError, ResultError
+from gpicl_bench.learners import adapt
+from gpicl_bench.streams import root_key
+from tests import planted
+from tests.conftest import ROOT
+from tests.learners import JaxMean, StepNearest, constant, nearest
+
+SUITE = planted.SUITE
+WEIGHTS = ROOT / "baselines" / "weights" / SUITE
+
+
+@pytest.fixture(scope="module")
+def found():
+    """One diagnosis of 1-NN, as a file."""
+    return diagnose(load_learner(ROOT / "baselines" / "nearest_neighbour.py", make(SUITE).info), SUITE, 64)
+
+
+@pytest.mark.parametrize(
+    "name", ["1-NN without a card", "look-up table, 4 tasks", "nearest seen task, 8", "constant", "boundary of 1-NN"]
+)
+def test_planted_learners_are_told_apart(name):
+    maker, verdict, suite = planted.PLANTED[name]
+    assert diagnose(maker(3), suite, seed=3).verdict == verdict
+
+
+def test_labels_alone_are_no_learning_however_unequal_the_classes(forget):
+    planted.register_unequal()
+    learner = planted.prior_only(planted.NONE)
+    result = evaluate(learner, planted.OTHER_SUITE, 64, audit="off")
+    assert result.accuracy[-1] - result.accuracy[0] > 0.3  # its accuracy grows all the same
+    assert diagnose(learner, planted.OTHER_SUITE, 256).verdict == "no learning"
+
+
+def cell(tasks, images, knowledge, improvement, noise=0.0, suite=SUITE):
+    """A cell whose two numbers are given: 1,000 episodes, one early and one late position."""
+    rng = np.random.default_rng(5)
+    early = np.arange(1000) < 1000 * knowledge
+    late = np.arange(1000) < 1000 * (knowledge + improvement)
+    outcome = rng.permutation(np.stack([early, late], axis=1))
+    return Cell(tasks, images, suite, "meta_test", 1000, (0, 99), 1, outcome, np.zeros((1000, 2), np.float32))
+
+
+def cells(unseen=(0.0, 0.0), train=(0.0, 0.0), held_out=(0.0, 0.0), others=()):
+    return [
+        cell("unseen", "test", *unseen),
+        cell("seen", "train", *train),
+        cell("seen", "test", *held_out),
+        *[cell("other", "test", 0.0, gain, suite=f"other{n}") for n, gain in enumerate(others)],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("verdict", "given", "seen"),
+    [
+        ("general learning", {"unseen": (0.1, 0.5)}, "known"),
+        ("general learning", {"unseen": (0.1, 0.5)}, "unknown"),
+        ("general learning", {"unseen": (0.1, 0.5), "others": (0.0, 0.3)}, "none"),
+        ("undetermined", {"unseen": (0.1, 0.5), "others": (0.0, 0.0)}, "known"),
+        ("undetermined", {"unseen": (0.0, 0.125)}, "known"),
+        ("undetermined", {"unseen": (0.3, 0.0)}, "known"),
+        ("undetermined", {}, "unknown"),
+        ("no learning", {}, "none"),
+        ("no learning", {}, "known"),
+        ("task identification", {"train": (0.2, 0.4), "held_out": (0.2, 0.4)}, "known"),
+        ("task identification", {"train": (1.0, 0.0), "held_out": (0.2, 0.4)}, "known"),
+        ("task identification", {"train": (0.0, 0.4)}, "known"),
+        ("undetermined", {"train": (0.0, 0.125)}, "known"),
+        ("instance memorisation", {"train": (0.9, 0.0), "held_out": (0.4, 0.0)}, "known"),
+        ("instance memorisation", {"train": (0.9, -0.2)}, "known"),
+        ("undetermined", {"train": (0.125, 0.0)}, "known"),
+    ],
+)
+def test_the_rule_is_as_stated(verdict, given, seen):
+    decided = phase(cells(**given), seen, "no card")
+    assert decided.verdict == verdict
+    assert decided.reason
+
+
+def test_the_numbers_of_a_cell_are_means_with_intervals():
+    about = cell("unseen", "test", 0.2, 0.3)
+    assert (about.knowledge.value, about.accuracy_early.value) == (pytest.approx(0.2), pytest.approx(0.2))
+    assert about.improvement.value == pytest.approx(0.3)
+    spread = 1.96 * math.sqrt(0.3 * 0.7 / 1000)  # of the difference: 1 in three tenths of the episodes, else 0
+    assert about.improvement.low == pytest.approx(0.3 - spread, abs=0.004)
+    assert about.improvement.high == pytest.approx(0.3 + spread, abs=0.004)
+
+
+@pytest.mark.parametrize("id", [SUITE, "random-none-perm-v0"])
+def test_expected_is_the_share_of_the_predicted_label_among_what_is_left(id):
+    suite = make(id, num_examples=20)
+    asked = ask_cell(
+        adapt(planted.prior_only({}), suite.info, "prior"), "unseen", suite.meta_test, [(5, 2)], root_key("t"), int
+    )
+    episode, task, part = suite.meta_test.episode(5, 2), suite.meta_test.task(5), suite.meta_test.part
+    labels = task.label_map[part.labels].tolist()
+    for column, k in enumerate(asked.positions):
+        shown = episode.y[:k].tolist()
+        guess = max(range(10), key=lambda c: (shown.count(c), -c))
+        drawn = [] if suite.spec.dataset == "random" else shown
+        share = (labels.count(guess) - drawn.count(guess)) / (len(labels) - len(drawn))
+        assert asked.expected[0, column] == np.float32(share)
+        assert asked.outcome[0, column] == (episode.y[k] == guess)
+
+
+@pytest.mark.parametrize(("length", "early", "late"), [(2, 1, 1), (10, 1, 1), (100, 5, 10), (1000, 50, 100)])
+def test_positions_are_the_first_twentieth_and_the_last_tenth(length, early, late):
+    asked, count = positions(length)
+    assert (count, len(asked)) == (early, early + late)
+    assert asked.tolist() == [*range(early), *range(length - late, length)]
+
+
+def test_one_nearest_neighbour_is_exactly_equivariant(found):
+    assert found.symmetry("relabelling").agree.all()
+    assert found.symmetry("context order").agree.all()
+    assert found.symmetry("feature permutation").share.value > 0.99
+    assert found.symmetry("orthogonal maps").share.value > 0.99
+    assert found.symmetry("relabelling").share.low < 1  # 128 tasks prove no more
+    with pytest.raises(InvalidArgument, match="no such symmetry"):
+        found.symmetry("time reversal")
+
+
+def test_a_learner_without_symmetry_has_none():
+    """It reads one coordinate of the query, and the last example."""
+
+    def learner(context_x, context_y, query_x):
+        return [int(query_x[0, 0] > 0) + 2 * int(context_x[-1:, 0].sum() > 0)]
+
+    shares = {s.name: s.share.value for s in diagnose(learner, SUITE, 2).symmetries}
+    assert shares["relabelling"] < 0.4
+    assert all(0.2 < shares[name] < 0.8 for name in ("context order", "orthogonal maps", "feature permutation"))
+
+
+def test_vsml_is_equivariant_by_its_equations():
+    found = diagnose(baselines.load("vsml", SUITE), make(SUITE, num_examples=12), 2)
+    assert found.symmetry("relabelling").share.value > 0.99
+    assert found.symmetry("feature permutation").share.value > 0.99
+
+
+@pytest.mark.parametrize(
+    ("model", "tokens", "floats"),
+    [
+        ("transformer", "paired", lambda c: 2 * c.layers * 100 * c.heads * c.head_size + 64 + 1),
+        ("transformer", "shifted", lambda c: 2 * c.layers * 100 * c.heads * c.head_size + 64 + 1),
+        ("lstm", "shifted", lambda c: 2 * c.hidden),
+        ("lstm", "paired", lambda c: 2 * c.hidden + 64),
+    ],
+)
+def test_the_state_has_the_bytes_of_its_formula(model, tokens, floats):
+    """A cache of keys and values, the example before, and t; the two vectors of an LSTM: 4 bytes a number."""
+    learner = baselines.load(model, SUITE, tokens)
+    ledger = diagnose(learner, SUITE, 2).ledger
+    assert ledger.state_bytes == 4 * floats(learner.model.config)
+    assert ledger.parameters == json.loads((WEIGHTS / f"{model}-{tokens}.json").read_text())["parameters"]
+    assert ledger.meta_training["seconds"] > 0
+    assert ledger.first_seconds > 0 < ledger.episode_seconds
+
+
+def test_a_state_that_grows_is_measured_at_its_largest():
+    ledger = diagnose(StepNearest(), make(SUITE, num_examples=10), 2).ledger
+    assert ledger.state_bytes == 9 * (64 * 4 + 8) + 64 * 4  # nine examples with labels, and the last input
+
+
+def test_jax_states_and_missing_ones():
+    info = make(SUITE).info
+    assert diagnose(JaxMean(info), SUITE, 2).ledger.state_bytes == 4 * (10 * 64 + 10 + 64)
+    none = diagnose(nearest, SUITE, 2).ledger
+    assert none.state_bytes is None
+    assert "whole context" in none.state
+
+
+def test_a_state_of_an_unknown_kind_is_said_to_be_unknown():
+    class Odd:
+        def init(self):
+            return object()
+
+        def step(self, state, x, y_prev):
+            return state, np.zeros(10)
+
+    ledger = diagnose(Odd(), SUITE, 2).ledger
+    assert ledger.state_bytes is None
+    assert "object" in ledger.state
+
+
+def test_equal_seeds_give_equal_diagnoses_and_others_do_not(found):
+    again = diagnose(load_learner(ROOT / "baselines" / "nearest_neighbour.py", make(SUITE).info), make(SUITE), 64)
+    other = diagnose(load_learner(ROOT / "baselines" / "nearest_neighbour.py", make(SUITE).info), SUITE, 64, seed=1)
+    assert all(np.array_equal(a.outcome, b.outcome) for a, b in zip(found.cells, again.cells, strict=True))
+    assert not np.array_equal(found.cells[0].outcome, other.cells[0].outcome)
+    assert found.cells[0].task_set != other.cells[0].task_set
+
+
+def test_small_pools_are_asked_in_several_episodes():
+    found = diagnose(planted.look_up_table(3, 0), SUITE, 10)
+    seen = [cell for cell in found.cells if cell.tasks == "seen"]
+    assert [(cell.num_tasks, len(cell.outcome), cell.images) for cell in seen] == [(3, 10, "train"), (3, 10, "test")]
+    assert seen[0].outcome.all()
+
+
+def test_tasks_of_a_large_pool_are_all_of_it():
+    learner = planted.constant(planted.card(2**40, 7))
+    seen = [cell for cell in diagnose(learner, SUITE, 8).cells if cell.tasks == "seen"]
+    assert seen[0].num_tasks == 8
+    assert {cell.task_set for cell in seen} == {"meta_train@0000000000000007"}
+
+
+@pytest.mark.parametrize(
+    ("card", "why"),
+    [
+        ({}, "does not say"),
+        ({"meta_training": {"suite": SUITE}}, "num_tasks, seed"),
+        ({"meta_training": {"num_tasks": 4, "seed": 1}}, "suite"),
+    ],
+)
+def test_what_was_seen_is_unknown_without_a_whole_card(card, why):
+    found = diagnose(planted.constant(card), SUITE, 512)
+    assert found.seen == "unknown"
+    assert found.verdict == "undetermined (seen tasks unknown)"
+    assert why in found.unmeasured["seen tasks"]
+    assert why in found.phase.reason
+
+
+@pytest.mark.parametrize(
+    ("training", "message"),
+    [
+        ({"suite": "nist-proj-perm-v0", "num_tasks": 4, "seed": 0}, "its suite does not exist"),
+        ({"suite": "digits", "num_tasks": 4, "seed": 0}, "its suite does not exist"),
+        ({"suite": 7, "num_tasks": 4, "seed": 0}, "meta_training.suite is malformed"),
+        ({"suite": SUITE, "num_tasks": 0, "seed": 0}, "meta_training.num_tasks is malformed"),
+        ({"suite": SUITE, "num_tasks": True, "seed": 0}, "meta_training.num_tasks is malformed"),
+        ({"suite": SUITE, "num_tasks": 4, "seed": -1}, "meta_training.seed is malformed"),
+        ({"suite": SUITE, "num_tasks": 4, "seed": 0, "seconds": math.inf}, "meta_training.seconds is malformed"),
+        ({"suite": SUITE, "epochs": 4}, "meta_training is malformed"),
+        ("digits", "meta_training is malformed"),
+    ],
+)
+def test_a_card_that_cannot_be_true_is_named(training, message):
+    with pytest.raises(LearnerError, match=message):
+        diagnose(planted.constant({"meta_training": training}), SUITE, 8)
+
+
+def test_a_card_of_a_suite_that_the_learner_cannot_answer_on_is_named():
+    @sequence_learner
+    def learner(x, y):
+        return x @ np.ones((64, 10), np.float32)
+
+    learner.card = {"meta_training": {"suite": "random-proj-perm-v0", "num_tasks": 4, "seed": 0}}
+    with pytest.raises(LearnerError, match="the card contradicts the learner") as caught:
+        diagnose(learner, SUITE, 8)
+    assert "D = 784" in str(caught.value)
+
+
+def test_a_learner_of_any_shape_is_asked_on_the_suite_of_its_card():
+    """VSML's weights, trained on 8×8 digits, asked about 28×28 images: its seen tasks are those of digits."""
+    suite = make("random-proj-perm-v0", num_examples=4)
+    vsml = load_learner(ROOT / "baselines" / "vsml.py", suite.info, {"checkpoint": str(WEIGHTS / "vsml-paired")})
+    cells = diagnose(vsml, suite, 2).cells
+    assert [cell.suite for cell in cells if cell.tasks == "seen"] == [SUITE, SUITE]
+
+
+def test_a_longer_episode_than_the_card_allows_is_named():
+    shifted = load_learner(
+        ROOT / "baselines" / "transformer.py",
+        make(SUITE).info,
+        {"checkpoint": str(WEIGHTS / "transformer-shifted")},
+    )
+    with pytest.raises(LearnerError, match="longer than this learner can take"):
+        diagnose(shifted, make(SUITE, num_examples=120), 2)
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"num_episodes": 1}, {"seed": -1}, {"learner_seed": 2**64}]
+)
+def test_arguments_out_of_range_are_named(arguments):
+    with pytest.raises(InvalidArgument, match=next(iter(arguments))):
+        diagnose(nearest, SUITE, **arguments)
+
+
+def test_short_episodes_and_few_of_them():
+    found = diagnose(nearest, make(SUITE, num_examples=2), 2)
+    assert [symmetry.name for symmetry in found.symmetries][:1] == ["relabelling"]
+    assert found.phase.verdict == "undetermined"
+
+
+def test_a_stochastic_learner_takes_its_keys():
+    from tests.learners import Guess, guess
+
+    for learner in (guess, Guess()):
+        one, same, other = (diagnose(learner, SUITE, 8, learner_seed=seed) for seed in (1, 1, 2))
+        assert np.array_equal(one.cells[0].outcome, same.cells[0].outcome)
+        assert not np.array_equal(one.cells[0].outcome, other.cells[0].outcome)
+
+
+def test_other_base_datasets_of_the_same_shape_are_asked_and_missing_ones_named(monkeypatch, tmp_path):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("GPICL_BENCH_CACHE", str(tmp_path))
+    assert at_hand("digits")
+    assert at_hand("random_rgb32")
+    assert not at_hand("mnist")
+    assert not at_hand("cifar10_28")
+    found = diagnose(nearest, make("random-proj-perm-v0", num_examples=4), 2)
+    assert found.unmeasured["mnist-proj-perm-v0"] == "its images are not on this machine"
+    assert not [cell for cell in found.cells if cell.tasks == "other"]
+
+
+def test_real_images_are_other_base_datasets(prepared_data):
+    found = diagnose(nearest, make("random-proj-perm-v0", num_examples=4), 2)
+    assert "mnist-proj-perm-v0" in [cell.suite for cell in found.cells if cell.tasks == "other"]
+
+
+def test_a_file_gives_the_same_diagnosis(found, tmp_path):
+    found.save(tmp_path / "d.json")
+    again = load_diagnosis(tmp_path / "d.json")
+    assert (again.phase, again.ledger, again.question) == (found.phase, found.ledger, found.question)
+    assert [s.share for s in again.symmetries] == [s.share for s in found.symmetries]
+    again.save(tmp_path / "again.json")
+    assert (tmp_path / "again.json").read_text() == (tmp_path / "d.json").read_text()
+    assert str(ROOT) not in (tmp_path / "d.json").read_text()
+
+
+def edits(content):
+    """Each field, changed or missing; the digest is made anew for half of them by the caller."""
+    yield "seen", {**content, "seen": "known"}
+    yield "verdict", {**content, "summary": {**content["summary"], "verdict": "no learning"}}
+    yield "format", {**content, "format": "gpicl-bench-result/1"}
+    yield "missing", {k: v for k, v in content.items() if k != "cells"}
+    yield "no answers", {**content, "cells": [{k: v for k, v in c.items() if k != "outcome"} for c in content["cells"]]}
+    yield "other answers", {**content, "cells": [{**c, "outcome": c["expected"]} for c in content["cells"]]}
+    yield "twice", {**content, "cells": [content["cells"][0]] * 2}
+    yield "positions", {**content, "cells": [{**c, "positions": [0, 1]} for c in content["cells"]]}
+    yield "name", {**content, "learner": {**content["learner"], "name": 7}}
+    yield "extra", {**content, "question": {**content["question"], "note": "x"}}
+    yield "rule", {**content, "question": {**content["question"], "rule": "mine"}}
+    yield "episodes", {**content, "question": {**content["question"], "num_episodes": 10**9}}
+
+
+@pytest.mark.parametrize("number", range(12))
+@pytest.mark.parametrize("careful", [False, True])
+def test_edited_files_are_refused(found, tmp_path, number, careful):
+    from gpicl_bench.diagnosing.storage import _digest
+
+    found.save(tmp_path / "d.json")
+    content = json.loads((tmp_path / "d.json").read_text())
+    _, edited = list(edits(content))[number]
+    if careful and "digest" in edited:
+        edited = {**edited, "digest": _digest(edited)}
+    (tmp_path / "d.json").write_text(json.dumps(edited))
+    with pytest.raises(ResultError):
+        load_diagnosis(tmp_path / "d.json")
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", "[" * 10000, "null", '{"format": "gpicl-bench-diagnosis/1"}'])
+def test_what_is_no_diagnosis_is_refused(tmp_path, text):
+    (tmp_path / "d.json").write_text(text)
+    with pytest.raises(ResultError, match=r"no diagnosis file|wrong fields"):
+        load_diagnosis(tmp_path / "d.json")
+
+
+def test_the_command_line_diagnoses_and_writes(tmp_path, capsys):
+    file = tmp_path / "mine.py"
+    file.write_text("import numpy as np\n\n\ndef learner(x, y, query):\n    return np.array([3])\n")
+    target = tmp_path / "d.json"
+    assert main(["diagnose", str(file), "--num-episodes", "32", "--seed", "5", "--output", str(target)]) == 0
+    told = capsys.readouterr().out
+    assert "mine on digits-proj-perm-v0: undetermined (seen tasks unknown)" in told
+    assert "seen tasks: not measured" in told
+    assert load_diagnosis(target).question.seed == 5
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--num-episodes", "0"], "num_episodes is out of range"),
+        (["--output", "missing/d.json"], "could not be written"),
+        (["--suite", "nist-proj-perm-v0"], "no suite"),
+        (["--num-examples", "1"], "num_examples"),
+    ],
+)
+def test_bad_options_are_named(options, message, capsys):
+    assert main(["diagnose", str(ROOT / "baselines" / "chance.py"), *options]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_every_error_is_the_packages_own():
+    def broken(context_x, context_y, query_x):
+        raise RuntimeError("mine")
+
+    with pytest.raises(GpiclBenchError, match="the learner raised an error"):
+        diagnose(broken, SUITE, 2)
+
+
+def test_a_diagnosis_shows_itself():
+    assert repr(diagnose(constant, SUITE, 512)) == (
+        "<Diagnosis: constant on digits-proj-perm-v0, undetermined (seen tasks unknown)>"
+    )
+    assert gpicl_bench.Diagnosis is not None
+
+
+def test_every_model_of_the_baselines_has_a_card_with_its_costs():
+    for name in MODELS:
+        learner = baselines.load(name, SUITE)
+        assert {"suite", "num_tasks", "seed", "steps", "seconds", "hardware"} == set(learner.card["meta_training"])
+        assert learner.card["parameters"] > 0
+
+
+def test_intervals_shrink_with_more_episodes():
+    widths = []
+    for count in (32, 128, 512):
+        gain = diagnose(planted.nearest(), SUITE, count).cells[0].improvement
+        widths.append(gain.high - gain.low)
+    assert all(a > 1.5 * b for a, b in pairwise(widths))
+
+
+def test_a_cell_with_other_predictions_has_another_verdict(found):
+    """The verdict is derived, not stored."""
+    first = found.cells[0]
+    wrong = replace(found, cells=(replace(first, outcome=np.zeros_like(first.outcome)), *found.cells[1:]))
+    assert (found.phase.verdict, wrong.phase.verdict) == ("general learning", "no learning")

@@ -58,7 +58,8 @@ print(gpicl_bench.evaluate(learner, "digits-proj-perm-v0", num_tasks=64, positio
 
 Unseen tasks, held-out images{num_tasks}. The mean over meta-training seeds, and a 95% t interval
 over them; for learners without meta-training, and for fewer than three seeds, an interval over tasks. The score is the
-area under the learning curve: chance 0, perfect 1. Weights were selected on `meta_validation` alone. State is what the
+area under the learning curve: chance 0, perfect 1. Weights were selected on `meta_validation` alone. A run is scored on
+every suite of its shape: the rows `(digits-tiny)` on `mnist_8` have seen tasks of `digits` alone. State is what the
 step form carries from one example to the next; learners without one are given the whole context. The paper's row was
 meta-trained on MNIST and measured on images of 32 × 32 × 3.
 """
@@ -233,7 +234,7 @@ def _not_run(runs: dict[tuple[str, str], list[Run]]) -> str:
             group = runs.get((preset, f"{model}-{tokens}"), [])
             missing = [f"seed {seed}" for seed in range(SEEDS[preset]) if seed not in [run.seed for run in group]]
             suites = [suite.id for suite in scored(make_settings(model, preset, {"tokens": tokens}))]
-            missing += [id for id in suites if group and not all(id in run.results for run in group)]
+            missing += [text for id in suites if (text := _lacking(id, group))]
             if missing:
                 command = f"python -m baselines reference {preset}"
                 rows.append(f"| {preset} | {model}-{tokens} | {', '.join(missing)} | `{command}` |")
@@ -242,3 +243,11 @@ def _not_run(runs: dict[tuple[str, str], list[Run]]) -> str:
     head = ["| preset | model | missing | command |", "|---|---|---|---|"]
     about = "`paper`, `paper-rgb32` and `best` are for one GPU, but for SGD and MAML. What is missing is unmeasured.\n"
     return "\n".join(["\n## Not run\n", about, *head, *rows]) + "\n"
+
+
+def _lacking(suite: str, group: list[Run]) -> str:
+    """The suite, if runs have no result on it, and which runs if others have one."""
+    seeds = [run.seed for run in group if suite not in run.results]
+    if not seeds or len(seeds) == len(group):
+        return suite if seeds else ""
+    return f"{suite} of seed {' and '.join(str(seed) for seed in seeds)}"

@@ -122,6 +122,24 @@ _PINNED: dict[str, Fingerprints] = {
         "dc54cac077b287ced3cff4b9e371993bd9a79c43ed27f82b98767d4d8205a194",
         "c357fe34be415eee6091af92f5a16c5b65361671163cd868181630819c4619a6",
     ),
+    "random_8-proj-perm-v0": (
+        "6e6de5ac0f4c7d0e40edc8ba038e307f18e3050db6429ebe14d5f7a575a6a5bb",
+        "b7bfe9bd6304483488973c92031dcca5b9436cb9c273bcd43845563ffb8b8f93",
+        "ddf91c83ecabb9cf4b4dc984d34b88f84393c82ec0721754b63d6af3876b8967",
+        "ffd88700f72cf87e0b326793aaff96003576ff287193fc28e58097cde31e7f0a",
+    ),
+    "mnist_8-proj-perm-v0": (
+        "6e688dd26afeaf61f5e0ab8648b7ed5b405f72c8fe6d69818887b3786d05157f",
+        "986b8e9352e08f503600741abf371889de760aaa81613daef07a8062cb9c2b90",
+        "22cae782e8d1cc09551543001cef4e3f4e820375db26fa6f7d2e0af95648fe90",
+        "3b637581c16ab1a8f55fcfa6afd21f5b1a48da645e932087240cdd026aa7379d",
+    ),
+    "fashion_mnist_8-proj-perm-v0": (
+        "a4d90fe01b41b978d497606c19bc48f01f37fe922593be981a119eedd1c4fead",
+        "e314d4c624759d115ddf25e4fffc289845921fc50ac0a46e9d71f81fa21be01c",
+        "ed1328a8385329e981456567b4828172c7401df8593b5201b4ab5d4fe98ddc3b",
+        "ea8b1a8625650f1455cae457e662af9cd2c00904239ff0e88be90f9c790b4d94",
+    ),
     "kmnist-proj-perm-v0": (
         None,
         None,
@@ -154,6 +172,8 @@ _PROVISIONAL = (
     ),
     "kmnist_rgb32-proj-perm-v0",
     "emnist_rgb32-proj-perm-v0",
+    "kmnist_8-proj-perm-v0",
+    "emnist_8-proj-perm-v0",
 )
 
 SUITES: dict[str, Fingerprints] = {**_PINNED, **dict.fromkeys(_PROVISIONAL, (None, None, None, None))}

@@ -184,7 +184,7 @@ def test_the_largest_numbers_are_quantised_by_the_same_rule(dtype):
     assert sorted(load_part("mine", "train").pixels[:, 0].tolist()) == [0, 128, 191, 255]  # 127.5 to even, 191.25
 
 
-@pytest.mark.parametrize("name", ["", "Mine", "my-set", "my set", "mine_28", "x_rgb32", "é", "mine\n"])
+@pytest.mark.parametrize("name", ["", "Mine", "my-set", "my set", "mine_28", "x_rgb32", "mine_8", "é", "mine\n"])
 def test_names_that_are_refused(name):
     with pytest.raises(errors.InvalidArgument, match="name"):
         register_dataset(name, (X, Y), (X, Y))

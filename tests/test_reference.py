@@ -40,7 +40,7 @@ def home(tmp_path_factory, standard_promotion):
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(RUNS, "digits-tiny", TWO)
         reference("digits-tiny", 1, TINY, **places, num_tasks=8, say=said.append)
-    assert sum("accuracy@5" in line for line in said) == len(TWO)
+    assert sum(line.startswith("digits-proj-perm-v0: accuracy@5") for line in said) == len(TWO)
     return home
 
 
@@ -99,14 +99,15 @@ def test_every_file_is_named_once_and_every_state_is_counted():
 
 
 def test_a_run_is_scored_on_every_suite_of_its_shape():
-    ids = [suite.id for suite in scored(make_settings("transformer", "paper", {}))]
-    same = {
-        id
-        for id, spec in registry.items()
-        if (spec.input, spec.label) == ("proj", "perm") and (make(id).info.D, make(id).info.C) == (784, 10)
-    }
-    assert ids[0] == "mnist-proj-perm-v0"
-    assert set(ids) == same >= {"fashion_mnist-proj-perm-v0", "random-proj-perm-v0"}
+    for preset, own, others in (
+        ("paper", "mnist-proj-perm-v0", {"fashion_mnist-proj-perm-v0", "random-proj-perm-v0"}),
+        ("digits-tiny", "digits-proj-perm-v0", {"mnist_8-proj-perm-v0", "random_8-proj-perm-v0"}),
+    ):
+        ids = [suite.id for suite in scored(make_settings("transformer", preset, {}))]
+        infos = {id: make(id).info for id, spec in registry.items() if (spec.input, spec.label) == ("proj", "perm")}
+        same = {id for id, info in infos.items() if (info.D, info.C) == (infos[own].D, infos[own].C)}
+        assert ids[0] == own
+        assert set(ids) == same >= others
 
 
 def test_a_suite_without_data_is_left_out_and_named(tmp_path, monkeypatch, own_cache):
@@ -147,11 +148,15 @@ def test_every_reference_run_is_there_or_listed_as_not_run():
     page = (HERE / "README.md").read_text()
     for preset, models in RUNS.items():
         for model, tokens in models:
-            found = [run.seed for run in COMMITTED.get((preset, f"{model}-{tokens}"), [])]
-            missing = [f"seed {seed}" for seed in range(SEEDS[preset]) if seed not in found]
-            row = re.search(rf"^\| {preset} \| {model}-{tokens} \| (seed [^|]*) \| `python -m", page, re.MULTILINE)
-            named = row[1].split(", ") if row else []  # and suites whose images were not there
+            group = COMMITTED.get((preset, f"{model}-{tokens}"), [])
+            missing = [f"seed {seed}" for seed in range(SEEDS[preset]) if seed not in [run.seed for run in group]]
+            row = re.search(rf"^\| {preset} \| {model}-{tokens} \| ([^|]*) \| `python -m", page, re.MULTILINE)
+            named = row[1].split(", ") if row else []
             assert [name for name in named if name.startswith("seed ")] == missing
+            for suite in scored(make_settings(model, preset, {"tokens": tokens})) if group else ():
+                without = [run.seed for run in group if suite.id not in run.results]
+                some = "" if len(without) == len(group) else f" of seed {' and '.join(map(str, without))}"
+                assert (f"{suite.id}{some}" in named) == bool(without)
     assert len(COMMITTED["digits-tiny", "transformer-paired"]) == 3
 
 

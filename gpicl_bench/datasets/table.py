@@ -272,6 +272,21 @@ _SEEN_VIEWS: dict[str, tuple[tuple[int, float], str, str]] = {
         "eda708437842624d9e76676714792ad1dfef068cdb25969b28a0ccb815a7f793",
         "869056c573b68e86b3b200b17ea0f452409f07848fd70f998182040c7825b19f",
     ),
+    "random_8": (
+        (97, 38.65567034225865),
+        "05cbb54b2e4db531c1bd8ac2115b7ea5a96ef27ca75455a6c2da900e7ff8a7d4",
+        "05cbb54b2e4db531c1bd8ac2115b7ea5a96ef27ca75455a6c2da900e7ff8a7d4",
+    ),
+    "mnist_8": (
+        (26, 52.80882115846308),
+        "e16f1966ea1128d8f71444d9559dec2722563fc942ed6f80acfa5dde593f8a4f",
+        "70ead98833f4aa2603e7c8af87ba5c2c906110572a7d67ebf02c2472f90c7618",
+    ),
+    "fashion_mnist_8": (
+        (56, 72.69646764924202),
+        "738b4cb5a6cb50b193551d90e4ddc53842c55a31735e80e141c9cb95ee8797e7",
+        "9057ae0d62484c2477bcc366b6b97ec335e397196b62b1dc8af801820054b088",
+    ),
     "cmaterdb_bangla_28": (
         (167, 121.23247792133381),
         "d1724efbf089a676a50b6c5f1ec9492b4611c677a08e73e6a33e3996e020cfce",

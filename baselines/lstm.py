@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from baselines.model import Count, Model, matrix, previous, token
+from baselines.model import Count, Model, awaiting, matrix, previous, token
 from gpicl_bench import Info
 
 
@@ -33,7 +33,7 @@ class LstmConfig:
 
 
 class State(NamedTuple):
-    """c and h; `x` is the example before, whose label is yet to come (paired tokens only)."""
+    """c and h; `x` is the example before, whose label is yet to come (with paired tokens; else empty)."""
 
     c: Float[Array, " hidden"]
     h: Float[Array, " hidden"]
@@ -87,7 +87,7 @@ class Lstm(Model):
 
     def init(self) -> State:
         zero = jnp.zeros(self.config.hidden)
-        return State(zero, zero, jnp.zeros(self.info.D), jnp.int32(0))
+        return State(zero, zero, awaiting(jnp.zeros(self.info.D), self.config.tokens), jnp.int32(0))
 
     def step(self, state: State, x: Float[Array, " D"], y_prev: Int[Array, ""]) -> tuple[State, Float[Array, " C"]]:
         cell = state.c, state.h
@@ -97,7 +97,7 @@ class Lstm(Model):
             told = self._cell(cell, token(state.x, y_prev, self.info.C) @ self.read)
             cell = jax.tree.map(lambda new, old: jnp.where(state.t > 0, new, old), told, cell)
             predicting = self._cell(cell, token(x, jnp.int32(-1), self.info.C) @ self.read)
-        return State(*cell, x, state.t + 1), predicting[1] @ self.head
+        return State(*cell, awaiting(x, self.config.tokens), state.t + 1), predicting[1] @ self.head
 
     def _cell(self, cell: Cell, gates: Float[Array, " gates"]) -> Cell:
         """The equations; `gates` is what the token gives them. c and h are float32, whatever the products are."""

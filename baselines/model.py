@@ -61,6 +61,11 @@ def previous(y: Int[Array, " T"]) -> Int[Array, " T"]:
     return jnp.concatenate([jnp.full_like(y[:1], -1), y[:-1]])
 
 
+def awaiting(x: Float[Array, " D"], tokens: str) -> Float[Array, " n"]:
+    """What a state keeps of the example whose label is yet to come: paired tokens need it, shifted ones nothing."""
+    return x if tokens == "paired" else x[:0]
+
+
 def token(x: Float[Array, "*n D"], y: Int[Array, "*n"], num_classes: int) -> Float[Array, "*n token"]:
     """x beside the one-hot code of y; all zeros for -1."""
     return jnp.concatenate([x, jax.nn.one_hot(y, num_classes, dtype=x.dtype)], axis=-1)

@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from baselines.model import Count, Model, matrix, previous, token, unit
+from baselines.model import Count, Model, awaiting, matrix, previous, token, unit
 from gpicl_bench import Info
 
 
@@ -46,7 +46,7 @@ class Cell(NamedTuple):
 
 
 class State(NamedTuple):
-    """The cell; `x` is the example before, whose label is yet to come (paired tokens only)."""
+    """The cell; `x` is the example before, whose label is yet to come (with paired tokens; else empty)."""
 
     cell: Cell
     x: Float[Array, " D"]
@@ -94,7 +94,9 @@ class OuterProductLstm(Model):
 
     def init(self) -> State:
         n = self.config.hidden
-        return State(Cell(jnp.zeros((n, n)), jnp.zeros(n)), jnp.zeros(self.info.D), jnp.int32(0))
+        return State(
+            Cell(jnp.zeros((n, n)), jnp.zeros(n)), awaiting(jnp.zeros(self.info.D), self.config.tokens), jnp.int32(0)
+        )
 
     def step(self, state: State, x: Float[Array, " D"], y_prev: Int[Array, ""]) -> tuple[State, Float[Array, " C"]]:
         cell = state.cell
@@ -104,7 +106,7 @@ class OuterProductLstm(Model):
             told = self._next(cell, token(state.x, y_prev, self.info.C) @ self.read)
             cell = jax.tree.map(lambda new, old: jnp.where(state.t > 0, new, old), told, cell)
             predicting = self._next(cell, token(x, jnp.int32(-1), self.info.C) @ self.read)
-        return State(cell, x, state.t + 1), predicting.h @ self.head
+        return State(cell, awaiting(x, self.config.tokens), state.t + 1), predicting.h @ self.head
 
     def _next(self, cell: Cell, gates: Float[Array, " gates"]) -> Cell:
         """The equations; `gates` is what the token gives them."""

@@ -25,7 +25,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from baselines.model import Count, Model, matrix, previous, token
+from baselines.model import Count, Model, awaiting, matrix, previous, token
 from gpicl_bench import Info
 from gpicl_bench.errors import InvalidArgument
 
@@ -173,7 +173,7 @@ class Transformer(Model):
         """Empty, with room for the T examples of `info`."""
         config, info = self.config, self.info
         empty = jnp.zeros((config.layers, info.T, config.heads, config.head_size))
-        return Cache(empty, empty, jnp.zeros(info.D), jnp.int32(0))
+        return Cache(empty, empty, awaiting(jnp.zeros(info.D), config.tokens), jnp.int32(0))
 
     def step(self, state: Cache, x: Float[Array, " D"], y_prev: Int[Array, ""]) -> tuple[Cache, Float[Array, " C"]]:
         if self.positions is None:
@@ -182,7 +182,7 @@ class Transformer(Model):
         else:
             h = token(x, y_prev, self.info.C) @ self.embed + self.positions[state.t]
             state, h = self._append(state, h, state.t)
-        return state._replace(x=x, t=state.t + 1), self._logits(self.norm(h))
+        return state._replace(x=awaiting(x, self.config.tokens), t=state.t + 1), self._logits(self.norm(h))
 
     def _logits(self, h: Float[Array, "*n width"]) -> Float[Array, "*n C"]:
         """In float32, whatever the products before were."""

@@ -8,6 +8,7 @@ from jaxtyping import Float64, Int16, Int32, Int64
 from gpicl_bench import tasks
 from gpicl_bench.diagnosing.cell import Cell, Tasks
 from gpicl_bench.learners import Adapter, Block
+from gpicl_bench.learners.adapter import Labels, Scores
 from gpicl_bench.learners.prediction import predicted
 from gpicl_bench.learners.sequence import BLOCK
 from gpicl_bench.streams import Key, child_key
@@ -29,11 +30,11 @@ def drawn(split: Split, episodes: Sequence[tuple[int, int]], key: Key) -> Block:
     return Block([i for i, _ in episodes], np.stack([f.x for f in found]), np.stack([f.y for f in found]), keys)
 
 
-def answers(adapter: Adapter, block: Block, asked: Int64[np.ndarray, " P"]) -> Int16[np.ndarray, "B P"]:
-    """The predicted classes, asked in parts of 64 episodes: memory is bounded."""
+def answers(adapter: Adapter, block: Block, asked: Int64[np.ndarray, " P"]) -> Scores | Labels:
+    """Scores or labels, asked in parts of 64 episodes: memory is bounded."""
     parts = [slice(start, start + BLOCK) for start in range(0, len(block.tasks), BLOCK)]
     each = [Block(block.tasks[p], block.x[p], block.y[p], block.keys[p]) for p in parts]
-    return np.concatenate([predicted(adapter.predict(part, asked)) for part in each])
+    return np.concatenate([adapter.predict(part, asked) for part in each])
 
 
 def ask_cell(

@@ -8,19 +8,25 @@ special. A prediction is compared with the one that the changed episode should g
 - orthogonal maps: inputs x become Qx; the same prediction. Q = Q₀·S, Q₀ uniform over all orthogonal matrices (Mezzadri
   2007, Notices AMS 54(5)), S a random signed permutation for each task: each Q is uniform too;
 - feature permutation: the coordinates of x in another order; the same prediction.
+
+Of scores, a class agrees if its score is the largest up to 1e-4 of their spread: classes that a learner cannot tell
+apart yet, such as those that no example has shown, are ties, and which of them is named is no difference.
 """
 
 from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Bool, Float64, Int64
 
 from gpicl_bench.diagnosing.asking import answers
 from gpicl_bench.diagnosing.diagnosis import Symmetry
 from gpicl_bench.learners import Adapter, Block
+from gpicl_bench.learners.adapter import Labels, Scores
+from gpicl_bench.learners.prediction import predicted
 
 NUM_TASKS = 128
+_TIE = 1e-4
 _ASKED = (1, 2, 5, 10, 20, 50)  # and the last
 
 
@@ -30,26 +36,25 @@ def symmetries(
     """All four, on the episodes of a block."""
     rows, length, dimension = block.x.shape
     asked = np.array([k for k in _ASKED if k < length - 1] + [length - 1])
-    before = answers(adapter, block, asked)
+    before = predicted(answers(adapter, block, asked))
     advance(rows)
 
-    def same(x: np.ndarray) -> np.ndarray:
+    def followed(changed: Block, wanted: np.ndarray) -> Bool[np.ndarray, "B P"]:
         advance(rows)
-        return answers(adapter, replace(block, x=x), asked) == before
+        return _agree(answers(adapter, changed, asked), wanted)
 
     relabel = _permutations(rows, adapter.info.C, rng)
-    followed = answers(adapter, replace(block, y=_mapped(relabel, block.y).astype(np.int32)), asked)
-    advance(rows)
+    relabelled = replace(block, y=_mapped(relabel, block.y).astype(np.int32))
     order = _permutations(rows, dimension, rng)
     permuted = np.take_along_axis(block.x, order[:, None, :], axis=2)
     signs = rng.choice(np.array([-1.0, 1.0]), size=(rows, 1, dimension))
     rotated = ((permuted * signs) @ _orthogonal(dimension, rng)).astype(np.float32)
     shown = asked[asked >= 2]  # one example has one order
     found = [
-        Symmetry("relabelling", _plain(asked), followed == _mapped(relabel, before)),
+        Symmetry("relabelling", _plain(asked), followed(relabelled, _mapped(relabel, before))),
         *([_context_order(adapter, block, shown, before[:, asked >= 2], rng, advance)] if len(shown) else []),
-        Symmetry("orthogonal maps", _plain(asked), same(rotated)),
-        Symmetry("feature permutation", _plain(asked), same(permuted)),
+        Symmetry("orthogonal maps", _plain(asked), followed(replace(block, x=rotated), before)),
+        Symmetry("feature permutation", _plain(asked), followed(replace(block, x=permuted), before)),
     ]
     return tuple(found)
 
@@ -73,9 +78,18 @@ def _context_order(
         x, y = block.x.copy(), block.y.copy()
         x[:, :k] = np.take_along_axis(x[:, :k], order[:, :, None], axis=1)
         y[:, :k] = np.take_along_axis(y[:, :k], order, axis=1)
-        agree[:, column] = answers(adapter, replace(block, x=x, y=y), np.array([k]))[:, 0] == before[:, column]
+        after = answers(adapter, replace(block, x=x, y=y), np.array([k]))
+        agree[:, column] = _agree(after, before[:, column : column + 1])[:, 0]
         advance(len(block.y))
     return Symmetry("context order", _plain(asked), agree)
+
+
+def _agree(answers: Scores | Labels, wanted: np.ndarray) -> Bool[np.ndarray, "B P"]:
+    if answers.ndim == 2:
+        return answers == wanted
+    best, least = answers.max(axis=2), answers.min(axis=2)
+    chosen = np.take_along_axis(answers, wanted[..., None].astype(np.int64), axis=2)[..., 0]
+    return chosen >= best - _TIE * (best - least)
 
 
 def _permutations(rows: int, size: int, rng: np.random.Generator) -> Int64[np.ndarray, "rows size"]:

@@ -53,6 +53,8 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(run=lambda options: curve(options.folder))
     command = commands.add_parser("reference", help="make the reference results of presets", add_help=False)
     command.set_defaults(run=reference)
+    command = commands.add_parser("diagnose", help="diagnose the weights that come with the repository")
+    command.set_defaults(run=lambda options: diagnose())
     command = commands.add_parser("table", help="write baselines/README.md from the results")
     command.set_defaults(run=lambda options: table())
     return parser
@@ -149,6 +151,13 @@ def reference(rest: list[str]) -> None:
             continue
         places = {"results": home / "results", "weights": home / "weights", "runs": runs}
         reference(preset, options.seeds, given, **places, num_tasks=options.scored_tasks, only=options.models)
+
+
+def diagnose() -> None:
+    """`diagnose`: which kind of learner are the shipped weights?"""
+    from baselines.diagnoses import diagnose_shipped
+
+    diagnose_shipped()
 
 
 def table() -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from baselines import diagnoses
 from baselines.checkpoint import write_file
 from baselines.curve import draw, draw_learning_curves
 from baselines.model import state_bytes
@@ -93,6 +94,7 @@ def write_readme(home: Path) -> Path:
     suites = dict.fromkeys(id for group in runs.values() for run in group for id in run.results)
     for suite in suites:
         parts.append(_suite(home, suite, runs, classical.get(suite, {})))
+    parts.append(diagnoses.table(home / "results"))
     parts.append(_every_run(home, runs))
     parts.append(_not_run(runs))
     write_file(home / "README.md", "\n".join(parts).encode())

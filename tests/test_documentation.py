@@ -98,6 +98,20 @@ def test_the_audit_page_shows_what_its_overlap_command_prints():
     assert blocks(page, "text") == [run([sys.executable, *command[1:]], ROOT).stdout]
 
 
+def test_the_diagnosis_page_shows_what_its_command_prints(tmp_path, monkeypatch):
+    """Where no data but the bundled is at hand; times apart."""
+    for name in ("TFDS_DATA_DIR", "GPICL_BENCH_CACHE"):
+        monkeypatch.setenv(name, str(tmp_path))
+    page = ROOT / "docs" / "diagnosis.md"
+    (command,) = map(shlex.split, commands(page))
+    printed = run([sys.executable, *command[1:]], ROOT).stdout
+
+    def lasting(text):
+        return [line.rstrip() for line in text.splitlines() if line and not line.startswith("time")]
+
+    assert lasting(blocks(page, "text")[0]) == lasting(printed)
+
+
 def test_the_readme_opens_with_the_two_commands():
     setup = [line for line in (ROOT / "README.md").read_text().splitlines() if line.startswith(SETUP)]
     assert setup == [

@@ -105,9 +105,9 @@ def test_a_prefix_is_answered_as_the_whole(kind, config):
 
 @each_model
 def test_the_state_is_as_large_as_its_equations_say(kind, config):
-    """In numbers: what is remembered, beside the example whose label is to come and a counter."""
+    """In numbers: what is remembered, beside a counter and, with paired tokens, the example whose label is to come."""
     D, C, T = INFO.D, INFO.C, INFO.T
-    pending = D + 1
+    pending = 1 + (D if config.tokens == "paired" else 0)
     remembered = {
         "transformer": lambda: 2 * config.layers * T * config.heads * config.head_size,
         "lstm": lambda: 2 * config.hidden,

@@ -30,9 +30,9 @@ def table(results: Path) -> str:
     head = ["learner", "verdict", "unseen tasks", "seen tasks", "other base datasets", *changes]
     lines = [
         "\n## Which kind of learner is it?\n",
-        "`python -m baselines diagnose`: improvement within an episode on unseen tasks, on the tasks of meta-training with",
-        "held-out images, and on other base datasets; then how often predictions follow a change that says nothing new",
-        "(docs/diagnosis.md). 95% intervals over episodes and tasks.\n",
+        "`python -m baselines diagnose`: improvement within an episode on unseen tasks, on the tasks of meta-training",
+        "with held-out images, and on other base datasets; then how often predictions follow a change that says nothing",
+        "new ([diagnosis](../docs/diagnosis.md)). 95% intervals over episodes and tasks.\n",
         f"| {' | '.join(head)} |",
         "|---" * len(head) + "|",
     ]

@@ -31,8 +31,8 @@ def table(results: Path) -> str:
     lines = [
         "\n## Which kind of learner is it?\n",
         "`python -m baselines diagnose`: improvement within an episode on unseen tasks, on the tasks of meta-training",
-        "with held-out images, and on other base datasets; then how often predictions follow a change that says nothing",
-        "new ([diagnosis](../docs/diagnosis.md)). 95% intervals over episodes and tasks.\n",
+        "with held-out images, and on other base datasets; then how often predictions follow a change that tells",
+        "nothing new ([diagnosis](../docs/diagnosis.md)). 95% intervals over episodes and tasks.\n",
         f"| {' | '.join(head)} |",
         "|---" * len(head) + "|",
     ]

@@ -305,6 +305,13 @@ def test_short_episodes_and_few_of_them():
     assert found.phase.verdict == "undetermined"
 
 
+def test_a_suite_of_one_task_has_no_unseen_ones(forget):
+    gpicl_bench.register("digits-none-none-v0")
+    found = diagnose(nearest, "digits-none-none-v0", 64)
+    assert found.cells[0].improvement.low > 0.3
+    assert (found.phase.verdict, "one task" in found.phase.reason) == ("undetermined", True)
+
+
 def test_a_stochastic_learner_takes_its_keys():
     from tests.learners import Guess, guess
 

@@ -14,6 +14,7 @@ from gpicl_bench.diagnosing.phase import Phase, Seen, phase
 from gpicl_bench.errors import InvalidArgument
 from gpicl_bench.evaluation.results import LearnerRecord, Provenance
 from gpicl_bench.evaluation.statistics import bootstrap, wilson
+from gpicl_bench.registration import SuiteSpec
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,10 @@ class Diagnosis:
 
     @cached_property
     def phase(self) -> Phase:
-        """The verdict with its reason, by the rule in `diagnosing/phase.py`."""
+        """The verdict with its reason, by the rule in `diagnosing/phase.py`; of a suite of one task there is none."""
+        spec = SuiteSpec(self.question.suite)
+        if (spec.input, spec.label) == ("none", "none"):
+            return Phase("undetermined", f"{spec.id} has one task only, which is seen and unseen at once")
         return phase(self.cells, self.seen, self.unmeasured.get("seen tasks", ""))
 
     @property

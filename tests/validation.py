@@ -40,7 +40,6 @@ CODE = {  # what each section is about
     "cheaters": [*_AUDIT, ROOT / "tests" / "honest.py", ROOT / "tests" / "cheaters.py"],
     "phases": [
         *_TASKS,
-        ROOT / "gpicl_bench" / "evaluation" / "statistics.py",
         *[ROOT / "gpicl_bench" / "diagnosing" / f"{name}.py" for name in ("asking", "cell", "phase", "seen")],
         ROOT / "tests" / "planted.py",
     ],

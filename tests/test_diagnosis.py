@@ -63,15 +63,27 @@ def cell(tasks, images, knowledge, improvement, noise=0.0, suite=SUITE):
     early = np.arange(1000) < 1000 * knowledge
     late = np.arange(1000) < 1000 * (knowledge + improvement)
     outcome = rng.permutation(np.stack([early, late], axis=1))
-    return Cell(tasks, images, suite, "meta_test", 1000, (0, 99), 1, outcome, np.zeros((1000, 2), np.float32))
+    return Cell(
+        tasks,
+        images,
+        suite,
+        "meta_test",
+        1000,
+        (0, 99),
+        1,
+        outcome,
+        np.zeros((1000, 2), np.float32),
+        np.ones((1000, 2), np.float32),
+    )
 
 
-def cells(unseen=(0.0, 0.0), train=(0.0, 0.0), held_out=(0.0, 0.0), others=()):
+def cells(unseen=(0.0, 0.0), train=(0.0, 0.0), held_out=(0.0, 0.0), others=(), nearest=(0.1, 0.7)):
     return [
         cell("unseen", "test", *unseen),
+        cell("yardstick", "test", *nearest),
         cell("seen", "train", *train),
         cell("seen", "test", *held_out),
-        *[cell("other", "test", 0.0, gain, suite=f"other{n}") for n, gain in enumerate(others)],
+        *[cell("other", "test", 0.0, gain, suite=f"other{n}-proj-perm-v0") for n, gain in enumerate(others)],
     ]
 
 
@@ -82,18 +94,20 @@ def cells(unseen=(0.0, 0.0), train=(0.0, 0.0), held_out=(0.0, 0.0), others=()):
         ("general learning", {"unseen": (0.1, 0.5)}, "unknown"),
         ("general learning", {"unseen": (0.1, 0.5), "others": (0.0, 0.3)}, "none"),
         ("undetermined", {"unseen": (0.1, 0.5), "others": (0.0, 0.0)}, "known"),
-        ("undetermined", {"unseen": (0.0, 0.125)}, "known"),
+        ("undetermined", {"unseen": (0.0, 0.15)}, "known"),
         ("undetermined", {"unseen": (0.3, 0.0)}, "known"),
         ("undetermined", {}, "unknown"),
+        ("undetermined", {"nearest": (0.1, 0.0)}, "none"),
+        ("undetermined", {"nearest": (0.1, 0.15)}, "known"),
         ("no learning", {}, "none"),
         ("no learning", {}, "known"),
         ("task identification", {"train": (0.2, 0.4), "held_out": (0.2, 0.4)}, "known"),
         ("task identification", {"train": (1.0, 0.0), "held_out": (0.2, 0.4)}, "known"),
         ("task identification", {"train": (0.0, 0.4)}, "known"),
-        ("undetermined", {"train": (0.0, 0.125)}, "known"),
+        ("undetermined", {"train": (0.0, 0.15)}, "known"),
         ("instance memorisation", {"train": (0.9, 0.0), "held_out": (0.4, 0.0)}, "known"),
         ("instance memorisation", {"train": (0.9, -0.2)}, "known"),
-        ("undetermined", {"train": (0.125, 0.0)}, "known"),
+        ("undetermined", {"train": (0.15, 0.0)}, "known"),
     ],
 )
 def test_the_rule_is_as_stated(verdict, given, seen):
@@ -124,12 +138,14 @@ def test_expected_is_the_share_of_the_predicted_label_among_what_is_left(id):
         guess = max(range(10), key=lambda c: (shown.count(c), -c))
         drawn = [] if suite.spec.dataset == "random" else shown
         share = (labels.count(guess) - drawn.count(guess)) / (len(labels) - len(drawn))
+        truth = (labels.count(episode.y[k]) - drawn.count(episode.y[k])) / (len(labels) - len(drawn))
         assert asked.expected[0, column] == np.float32(share)
+        assert asked.attainable[0, column] == np.float32(1 - truth)
         assert asked.outcome[0, column] == (episode.y[k] == guess)
 
 
-@pytest.mark.parametrize(("length", "early", "late"), [(2, 1, 1), (10, 1, 1), (100, 5, 10), (1000, 50, 100)])
-def test_positions_are_the_first_twentieth_and_the_last_tenth(length, early, late):
+@pytest.mark.parametrize(("length", "early", "late"), [(2, 1, 1), (10, 1, 1), (100, 5, 10), (1000, 5, 100)])
+def test_positions_are_the_first_few_and_the_last_tenth(length, early, late):
     asked, count = positions(length)
     assert (count, len(asked)) == (early, early + late)
     assert asked.tolist() == [*range(early), *range(length - late, length)]
@@ -308,7 +324,7 @@ def test_short_episodes_and_few_of_them():
 def test_a_suite_of_one_task_has_no_unseen_ones(forget):
     gpicl_bench.register("digits-none-none-v0")
     found = diagnose(nearest, "digits-none-none-v0", 64)
-    assert found.cells[0].improvement.low > 0.3
+    assert found.cells[0].improvement.low > 0.2
     assert (found.phase.verdict, "one task" in found.phase.reason) == ("undetermined", True)
 
 
@@ -356,7 +372,7 @@ def edits(content):
     yield "format", {**content, "format": "gpicl-bench-result/1"}
     yield "missing", {k: v for k, v in content.items() if k != "cells"}
     yield "no answers", {**content, "cells": [{k: v for k, v in c.items() if k != "outcome"} for c in content["cells"]]}
-    yield "other answers", {**content, "cells": [{**c, "outcome": c["expected"]} for c in content["cells"]]}
+    yield "other answers", {**content, "cells": [{**c, "outcome": c["expected"][:40]} for c in content["cells"]]}
     yield "twice", {**content, "cells": [content["cells"][0]] * 2}
     yield "positions", {**content, "cells": [{**c, "positions": [0, 1]} for c in content["cells"]]}
     yield "name", {**content, "learner": {**content["learner"], "name": 7}}
@@ -385,6 +401,45 @@ def test_what_is_no_diagnosis_is_refused(tmp_path, text):
     (tmp_path / "d.json").write_text(text)
     with pytest.raises(ResultError, match=r"no diagnosis file|wrong fields"):
         load_diagnosis(tmp_path / "d.json")
+
+
+def test_with_few_episodes_nothing_is_decided():
+    found = diagnose(planted.nearest(), SUITE, 63)
+    assert (found.phase.verdict, "too few" in found.phase.reason) == ("undetermined", True)
+
+
+@pytest.mark.parametrize("length", [2, 3])
+def test_who_cannot_learn_in_so_few_examples_is_not_blamed(length):
+    found = diagnose(planted.nearest(), make(SUITE, num_examples=length), 256)
+    assert (found.phase.verdict, "1-NN" in found.phase.reason) == ("undetermined", True)
+
+
+def test_a_perfect_learner_on_unequal_classes_is_no_failure(forget):
+    """24 of 25 examples are of one class: accuracy can rise by 0.04 at most."""
+    rng = np.random.default_rng(0)
+    labels = (np.arange(2000) % 25 == 0).astype(np.int64)
+    images = (rng.normal(0, 8, (2000, 4, 4, 1)) + 60 + 120 * labels[:, None, None, None]).clip(0, 255).astype(np.uint8)
+    gpicl_bench.register_dataset("rare", train=(images, labels), test=(images[:1000], labels[:1000]))
+    gpicl_bench.register("rare-proj-perm-v0")
+    assert diagnose(nearest, "rare-proj-perm-v0", 256).phase.verdict in ("general learning", "undetermined")
+
+
+def test_the_yardstick_is_one_nearest_neighbour():
+    found = diagnose(nearest, SUITE, 16)
+    mine, yardstick = found.cells[:2]
+    assert yardstick.tasks == "yardstick"
+    assert (mine.outcome == yardstick.outcome).mean() > 0.99  # sums in another order
+
+
+def test_labels_for_some_tasks_and_scores_for_others_are_named():
+    count = []
+
+    def learner(context_x, context_y, query_x):
+        count.append(1)
+        return [1] if len(count) < 3000 else np.zeros((1, 10))
+
+    with pytest.raises(LearnerError, match="some (tasks|positions)"):
+        diagnose(learner, SUITE, 100)
 
 
 def test_the_command_line_diagnoses_and_writes(tmp_path, capsys):

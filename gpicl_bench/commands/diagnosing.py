@@ -36,8 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     path = None if options.output is None else Path(options.output).absolute()
-    if path is not None and (not path.parent.is_dir() or path.is_dir()):
-        raise InvalidArgument("the diagnosis could not be written", expected="--output FILE", got=options.output)
+    if path is not None:
+        _check_output(path, options.output)
     suite = make_suite(options, *suite_ids(options, [options.suite] if options.suite else []))
     found = diagnose(
         load_learner(options.file, suite.info, learner_arguments(options)),
@@ -47,13 +47,31 @@ def run(options: argparse.Namespace) -> int:
         learner_seed=options.learner_seed,
         progress=sys.stderr.isatty(),
     )
-    if path is not None:
+    print_diagnosis(found)
+    if path is not None:  # last: what was found is not lost with the file
         found.save(path)
-    print_diagnosis(found, path)
+        print(f"written to    {path}")
     return 0
 
 
-def print_diagnosis(found: Diagnosis, path: Path | None) -> None:
+def _check_output(path: Path, given: str) -> None:
+    """Before any work is done."""
+    try:
+        reason = "" if path.parent.is_dir() else "there is no such folder"
+        reason = "it is no ordinary file" if path.exists() and not path.is_file() else reason
+    except OSError as error:
+        reason = error.strerror or str(error)
+    if reason or not given:
+        raise InvalidArgument(
+            "the diagnosis could not be written",
+            expected="--output FILE",
+            got=repr(given),
+            where=reason,
+            hint="name a new file in a folder that exists",
+        )
+
+
+def print_diagnosis(found: Diagnosis) -> None:
     """The verdict, its evidence, the symmetries and the ledger."""
     say = terminal().print
     question, ledger = found.question, found.ledger
@@ -81,5 +99,3 @@ def print_diagnosis(found: Diagnosis, path: Path | None) -> None:
     told = ", ".join(f"{name} {value}" for name, value in ledger.meta_training.items())
     say(f"meta-training {told or 'unknown'}")
     say(f"{question.num_episodes:,} episodes a cell, 95% intervals over episodes; --seed {question.seed} repeats it")
-    if path is not None:
-        say(f"written to    {path}")

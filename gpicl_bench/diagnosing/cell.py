@@ -2,7 +2,8 @@
 
 `excess` is what the inputs add: whether a prediction was right, less the probability that a query drawn from what the
 task has left, its input unseen, has the predicted label. Of a learner that looks at labels alone, however unequal the
-classes are, it has the mean 0 at every position; the correction is that of Cohen's kappa (1960), before it is scaled.
+classes are, it has the mean 0 at every position. It is given as a share of the excess of a learner that is always right
+at these queries, so that 1 is perfect whatever the classes: both steps are those of Cohen's kappa (1960).
 """
 
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from jaxtyping import Bool, Float32, Float64
 
 from gpicl_bench.evaluation.statistics import bootstrap
 
-Tasks = Literal["seen", "unseen", "other"]
+Tasks = Literal["seen", "unseen", "other", "yardstick"]
 
 
 class Estimate(NamedTuple):
@@ -34,7 +35,7 @@ class Cell:
 
     Attributes:
         tasks: `seen` in meta-training, by the learner's card; `unseen`, drawn for the diagnosis; or `other`: unseen
-            tasks of another base dataset.
+            tasks of another base dataset; or `yardstick`: what 1-NN answers to the episodes of the first cell.
         images: the part of the base dataset: `train`, or `test`, the held-out images.
         suite, task_set: whose tasks they are.
         num_tasks: how many tasks; fewer than episodes where the learner has seen only so few.
@@ -42,6 +43,7 @@ class Cell:
         early: how many of the positions, from the first on, count as early; the others are late.
         outcome: whether the prediction was right.
         expected: the probability that it is right for a query whose input says nothing.
+        attainable: one less this probability for the label itself: the excess of who is always right.
     """
 
     tasks: Tasks
@@ -53,6 +55,7 @@ class Cell:
     early: int
     outcome: Bool[np.ndarray, "episode position"]
     expected: Float32[np.ndarray, "episode position"]
+    attainable: Float32[np.ndarray, "episode position"]
 
     @property
     def name(self) -> str:
@@ -60,6 +63,8 @@ class Cell:
         images = {"train": "training images", "test": "held-out images"}[self.images]
         if self.tasks == "other":
             return f"unseen tasks of {self.suite}"
+        if self.tasks == "yardstick":
+            return "1-NN on unseen tasks"
         return f"{self.tasks} tasks, {images}"
 
     @cached_property
@@ -74,7 +79,7 @@ class Cell:
 
     @cached_property
     def knowledge(self) -> Estimate:
-        """Excess at the early positions: what the learner knows before the context can have taught it."""
+        """Excess at the early positions: what the learner knows before the context has taught it much."""
         return _estimate(self._early)
 
     @cached_property
@@ -84,7 +89,7 @@ class Cell:
 
     @property
     def _excess(self) -> Float64[np.ndarray, "episode position"]:
-        return self.outcome - self.expected.astype(np.float64)
+        return (self.outcome - self.expected.astype(np.float64)) / self.attainable.mean(dtype=np.float64)
 
     @property
     def _early(self) -> Float64[np.ndarray, " episode"]:

@@ -14,7 +14,6 @@ from gpicl_bench.diagnosing.phase import Phase, Seen, phase
 from gpicl_bench.errors import InvalidArgument
 from gpicl_bench.evaluation.results import LearnerRecord, Provenance
 from gpicl_bench.evaluation.statistics import bootstrap, wilson
-from gpicl_bench.registration import SuiteSpec
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ class Diagnosis:
         question, learner, provenance: what was asked, who answered, and where.
         seen: whether the tasks of meta-training are known.
         unmeasured: what was not measured, and why: `seen tasks`, or the id of another suite.
-        cells: unseen tasks first, then seen ones, then other base datasets.
+        cells: unseen tasks first, then the yardstick, seen tasks, and other base datasets.
         symmetries: relabelling, context order, orthogonal maps, feature permutation.
         ledger: state, parameters, time and meta-training.
     """
@@ -91,10 +90,7 @@ class Diagnosis:
 
     @cached_property
     def phase(self) -> Phase:
-        """The verdict with its reason, by the rule in `diagnosing/phase.py`; of a suite of one task there is none."""
-        spec = SuiteSpec(self.question.suite)
-        if (spec.input, spec.label) == ("none", "none"):
-            return Phase("undetermined", f"{spec.id} has one task only, which is seen and unseen at once")
+        """The verdict with its reason, by the rule in `diagnosing/phase.py`."""
         return phase(self.cells, self.seen, self.unmeasured.get("seen tasks", ""))
 
     @property

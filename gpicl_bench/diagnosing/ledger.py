@@ -58,27 +58,33 @@ def state_bytes(learner: Any, adapter: Adapter, block: Block) -> tuple[int | Non
             if getattr(learner, "jax", False) is True:
                 import jax
 
-                return _size(jax.eval_shape(learner.init, *key)), "shapes of init()"
+                return _known(_size(jax.eval_shape(learner.init, *key)), "shapes of init()")
             largest, state = 0, learner.init(*key)
             for t in range(len(block.y[0])):
                 state, _ = learner.step(state, block.x[0, t].copy(), int(block.y[0, t - 1]) if t else -1)
                 largest = max(largest, _size(state))
-            return largest, "largest within an episode"
+            return _known(largest, "largest within an episode")
     except LearnerError as error:
         return None, f"not measured: {error.got}"
 
 
-def parameters(learner: Any, name: str) -> int | None:
+def _known(size: int, how: str) -> tuple[int | None, str]:
+    """Who keeps what it knows elsewhere has an empty state, and nothing can be said of its size."""
+    return (size, how) if size else (None, "the state is empty: what it carries lies elsewhere")
+
+
+def parameters(learner: Any, card: Mapping[str, Any], name: str) -> int | None:
     """How many numbers meta-training has set: counted where the learner is a module, else by its card.
 
     Raises:
         LearnerError: the card contradicts the count.
     """
-    claimed = getattr(learner, "card", {}).get("parameters")
+    claimed = card.get("parameters")
     modules = getattr(learner, "parameters", None)
     if not callable(modules) or not hasattr(learner, "state_dict"):
         return None if claimed is None else int(claimed)
-    counted = sum(int(parameter.numel()) for parameter in modules())
+    with calling(f"{name}.parameters"):
+        counted = sum(int(parameter.numel()) for parameter in modules())
     if claimed not in (None, counted):
         raise LearnerError(
             "the card contradicts the learner", expected=f"parameters: {counted}", got=claimed, where=name
@@ -108,6 +114,8 @@ def _size(state: Any) -> int:
     if isinstance(state, bool | int | float):
         return _NUMBER
     if hasattr(state, "dtype") and hasattr(state, "shape") and hasattr(state.dtype, "itemsize"):
+        if state.dtype == object:
+            raise TypeError("an array of objects")
         return int(np.prod(state.shape, dtype=np.int64)) * int(state.dtype.itemsize)
     if isinstance(state, Mapping):
         return sum(map(_size, state.values()))

@@ -6,8 +6,16 @@ from typing import Any, Literal
 
 import numpy as np
 
+from gpicl_bench.datasets import DATASETS, dataset
 from gpicl_bench.diagnosing.phase import Seen
-from gpicl_bench.errors import DataUnavailable, GpiclBenchError, LearnerError, SuiteNotFound
+from gpicl_bench.errors import (
+    DataUnavailable,
+    GpiclBenchError,
+    InvalidArgument,
+    LearnerError,
+    MalformedId,
+    SuiteNotFound,
+)
 from gpicl_bench.learners import Adapter, Block, LoadedLearner, adapt, load_learner
 from gpicl_bench.registration import make, registry
 from gpicl_bench.suite import Split, Suite
@@ -33,7 +41,8 @@ class SeenTasks:
     def episodes(self, count: int, rng: np.random.Generator) -> list[tuple[int, int]]:
         """`count` pairs of a task and an episode: other tasks where there are so many, else all in turn."""
         if self.num_tasks >= count:
-            return [(int(i), 0) for i in rng.choice(self.num_tasks, count, replace=False)]
+            pool = min(self.num_tasks, 2**62)  # as far as the generator goes
+            return [(int(i), 0) for i in rng.choice(pool, count, replace=False)]
         return [(row % self.num_tasks, row // self.num_tasks) for row in range(count)]
 
 
@@ -41,9 +50,16 @@ def seen_tasks(card: dict[str, Any], suite: Suite, name: str) -> tuple[Seen, See
     """Whether the seen tasks are known, which they are, and if not, why not.
 
     Raises:
-        LearnerError: the card names a suite that does not exist.
+        LearnerError: the card names a suite that does not exist, or contradicts itself.
     """
     training = card.get("meta_training")
+    if training == "none" and card.get("parameters"):
+        raise LearnerError(
+            "the card contradicts itself",
+            expected="no parameters, where nothing was meta-trained",
+            got=f"parameters: {card['parameters']}",
+            where=f"{name}.card",
+        )
     if training == "none":
         return "none", None, "nothing was meta-trained"
     if not isinstance(training, dict):
@@ -53,7 +69,9 @@ def seen_tasks(card: dict[str, Any], suite: Suite, name: str) -> tuple[Seen, See
         return "unknown", None, f"its card does not give {', '.join(missing)} of its meta-training"
     try:
         own = make(training["suite"], num_examples=suite.info.T)
-    except (SuiteNotFound, ValueError) as error:
+    except InvalidArgument as error:  # it exists, but has not enough images for such episodes
+        return "unknown", None, error.what
+    except (SuiteNotFound, MalformedId) as error:
         raise LearnerError(
             "the card contradicts the learner: its suite does not exist",
             expected="the id of a suite",
@@ -61,6 +79,13 @@ def seen_tasks(card: dict[str, Any], suite: Suite, name: str) -> tuple[Seen, See
             where=f"{name}.card",
             hint=getattr(error, "hint", None) or "a suite of your own: register it in this process first",
         ) from error
+    if training["num_tasks"] > 2**64:
+        raise LearnerError(
+            "the card contradicts the learner: there are not so many tasks",
+            expected="num_tasks ≤ 2^64",
+            got=f"about 2^{training['num_tasks'].bit_length() - 1}",
+            where=f"{name}.card",
+        )
     split = own.meta_train.at_seed(training["seed"])
     try:
         _ = split.part, replace(split, images="test").part
@@ -103,8 +128,8 @@ def other_suites(suite: Suite) -> Sequence[str]:
     found = []
     for id, spec in registry.items():
         same = (spec.input, spec.label) == (suite.spec.input, suite.spec.label) and spec.deprecated is None
-        if same and spec.dataset != suite.spec.dataset:
-            info = make(id, num_examples=2).info
-            if (info.D, info.C) == (suite.info.D, suite.info.C):
+        if same and spec.dataset != suite.spec.dataset and spec.dataset in DATASETS:
+            known = dataset(spec.dataset)
+            if (known.dimension, known.num_classes) == (suite.info.D, suite.info.C):
                 found.append(id)
     return found

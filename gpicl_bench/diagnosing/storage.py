@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,7 +21,8 @@ from gpicl_bench.suite import PROTOCOL
 
 FORMAT = "gpicl-bench-diagnosis/1"
 _TIMES = ("first_seconds", "episode_seconds")
-_LAYOUTS = {"outcome": "|b1", "expected": "<f4", "agree": "|b1"}
+_ARRAYS = ("outcome", "expected", "attainable")
+_LAYOUTS = {"outcome": "|b1", "expected": "<f4", "attainable": "<f4", "agree": "|b1"}
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class _CellFields:
     early: int
     outcome: str
     expected: str
+    attainable: str
 
 
 @dataclass(frozen=True)
@@ -146,6 +149,7 @@ def _read(content: Any) -> Diagnosis:
     question: Question = parts["question"]
     if (question.protocol, question.rule) != (PROTOCOL, RULE):
         raise ResultError("the diagnosis is of another version", expected=f"protocol {PROTOCOL}, {RULE}")
+    _check_ranges(question, parts)
     diagnosis = Diagnosis(
         question,
         parts["learner"],
@@ -162,13 +166,30 @@ def _read(content: Any) -> Diagnosis:
     return diagnosis
 
 
+def _check_ranges(question: Question, parts: Mapping[str, Any]) -> None:
+    """Before any array is made: sizes, and that the seen side is as the card has it."""
+    ranges = {"num_examples": (2, 2**20), "num_classes": (2, 2**15 - 1), "num_episodes": (2, 2**24), "seed": (0, 2**64)}
+    for name, (least, most) in ranges.items():
+        if not least <= getattr(question, name) <= most:
+            raise ResultError(f"{name} is out of range", expected=f"{least} … {most}", got=getattr(question, name))
+    if not all(0 <= seconds < math.inf for seconds in parts["times"].values()):
+        raise ResultError("a time is no number of seconds", expected="0 or more", got=str(parts["times"]))
+    training = parts["learner"].card.get("meta_training")
+    if (parts["seen"] == "none") != (training == "none") or (
+        parts["seen"] == "known" and not isinstance(training, dict)
+    ):
+        raise ResultError("the seen side contradicts the card", expected=str(training), got=parts["seen"])
+    if any(not symmetry.positions for symmetry in parts["symmetries"]):
+        raise ResultError("a symmetry has no positions", expected="one or more")
+
+
 def _cell(fields: _CellFields, question: Question) -> Cell:
     asked, early = positions(question.num_examples)
     if (fields.positions, fields.early) != (tuple(asked.tolist()), early):
         raise ResultError("a cell has other positions", expected=f"positions {asked.tolist()}, {early} early")
     shape = question.num_episodes, len(asked)
-    arrays = {n: unpack_array(n, getattr(fields, n), _LAYOUTS[n], shape) for n in ("outcome", "expected")}
-    if not ((arrays["expected"] >= 0) & (arrays["expected"] <= 1)).all():
+    arrays = {n: unpack_array(n, getattr(fields, n), _LAYOUTS[n], shape) for n in _ARRAYS}
+    if not all(((arrays[n] >= 0) & (arrays[n] <= 1)).all() for n in ("expected", "attainable")):
         raise ResultError("an expected accuracy is no probability", expected="0 … 1")
     return Cell(**{**vars(fields), **arrays})
 
@@ -185,7 +206,11 @@ def _check_cells(diagnosis: Diagnosis) -> None:
     """The cells that the verdict needs are there, each once."""
     found = [(cell.tasks, cell.images, cell.suite) for cell in diagnosis.cells]
     kinds: list[tuple[str, str]] = [(tasks, images) for tasks, images, _ in found]
-    needed = [("unseen", "test"), *([("seen", "train"), ("seen", "test")] if diagnosis.seen == "known" else [])]
+    needed = [
+        ("unseen", "test"),
+        ("yardstick", "test"),
+        *([("seen", "train"), ("seen", "test")] if diagnosis.seen == "known" else []),
+    ]
     if len(set(found)) < len(found) or any(kinds.count(kind) != 1 for kind in needed):
         raise ResultError("cells are missing or given twice", expected=f"{needed}", got=f"{kinds}")
 

@@ -411,7 +411,7 @@ def test_with_few_episodes_nothing_is_decided():
 @pytest.mark.parametrize("length", [2, 3])
 def test_who_cannot_learn_in_so_few_examples_is_not_blamed(length):
     found = diagnose(planted.nearest(), make(SUITE, num_examples=length), 256)
-    assert (found.phase.verdict, "1-NN" in found.phase.reason) == ("undetermined", True)
+    assert found.phase.verdict == "undetermined"
 
 
 def test_a_perfect_learner_on_unequal_classes_is_no_failure(forget):

@@ -93,3 +93,7 @@ class LearnerError(GpiclBenchError):
 
 class ResultError(GpiclBenchError):
     """A result cannot be read, written or derived."""
+
+
+class PictureError(GpiclBenchError):
+    """A picture cannot be drawn."""

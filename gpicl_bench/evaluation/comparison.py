@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float64
@@ -78,6 +79,21 @@ class Runs:
         """95% t interval over run means; None with fewer than three runs."""
         return t_interval(self.values.mean(axis=1))
 
+    @cached_property
+    def accuracy(self) -> Float64[np.ndarray, " position"]:
+        """accuracy@k at each position: the mean over tasks and runs."""
+        return np.mean([result.accuracy for result in self.results], axis=0)
+
+    @cached_property
+    def accuracy_interval(self) -> Float64[np.ndarray, "position 2"]:
+        """95% intervals of accuracy@k: over tasks, Wilson's for one run, BCa for two; over runs from three on."""
+        if len(self.results) == 1:
+            return self.results[0].accuracy_interval
+        if len(self.results) == 2:
+            return bootstrap(np.mean([result.outcome for result in self.results], axis=0))
+        intervals = [t_interval(means) for means in np.stack([result.accuracy for result in self.results], axis=1)]
+        return np.clip(np.array(intervals, np.float64), 0, 1)
+
     @property
     def untrained(self) -> bool:
         """Whether the card says that there was no meta-training: then there is nothing to run again."""
@@ -123,6 +139,22 @@ class Comparison:
     learners: tuple[Runs, ...]
     pairs: tuple[Pair, ...]
     groups: tuple[int, ...]
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the learning curves of all learners, with 95% bands, beside reference learners in grey.
+
+        Args:
+            ax: matplotlib's Axes to draw into; None: those of a new Figure. Names stand to the right of the axes.
+
+        Returns:
+            The Axes; `.figure.savefig("curves.png")` keeps them.
+
+        Raises:
+            PictureError: matplotlib is not installed: pip install 'gpicl-bench[plot]'.
+        """
+        from gpicl_bench.reporting.curves import plot
+
+        return plot(self.learners, ax)
 
 
 def compare(results: Iterable[Result] | Mapping[str, Iterable[Result]], at: int | None = None) -> Comparison:

@@ -97,3 +97,7 @@ class ResultError(GpiclBenchError):
 
 class PictureError(GpiclBenchError):
     """A picture cannot be drawn."""
+
+
+class ReportError(GpiclBenchError):
+    """A report cannot be made."""

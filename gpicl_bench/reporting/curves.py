@@ -138,7 +138,9 @@ def spread(ends: Sequence[float], gap: float) -> list[float]:
     """
     count = len(ends)
     gap = min(gap, 1 / max(1, count - 1))
-    blocks: list[list[float]] = []  # of neighbours that touch: sum and number of ends, each raised by the gaps before it
+    blocks: list[
+        list[float]
+    ] = []  # of neighbours that touch: sum and number of ends, each raised by the gaps before it
     for number, end in enumerate(ends):
         blocks.append([end + number * gap, 1])
         while len(blocks) > 1 and blocks[-2][0] / blocks[-2][1] < blocks[-1][0] / blocks[-1][1]:
@@ -147,6 +149,4 @@ def spread(ends: Sequence[float], gap: float) -> list[float]:
             blocks[-1][1] += size
     raised = [total / size for total, size in blocks for _ in range(round(size))]
     places = [value - number * gap for number, value in enumerate(raised)]
-    return [
-        round(max(min(place, 1 - n * gap), (count - 1 - n) * gap), 6) for n, place in enumerate(places)
-    ]
+    return [round(max(min(place, 1 - n * gap), (count - 1 - n) * gap), 6) for n, place in enumerate(places)]

@@ -8,6 +8,14 @@ GREY = "#808080"  # of reference learners
 _COLOURS = ("#2a78d2", "#d06a00", "#1a8f5c", "#c4479a", "#8a63d2", "#d3453d", "#14859c", "#8f7a1e")
 _DASHES = ("", "7 2.5", "1.2 1.8", "6 2 1.2 2", "11 3", "3.5 2", "8 2 1.2 2 1.2 2")
 _MARKS = ("", "o", "s", "^", "D", "v", "P")
+_PATHS = {
+    "o": "M14 5a3 3 0 1 0 6 0a3 3 0 1 0-6 0",
+    "s": "M14.3 2.3h5.4v5.4h-5.4z",
+    "^": "M17 1.6l3.4 6.4h-6.8z",
+    "D": "M17 1.4l3.6 3.6l-3.6 3.6l-3.6-3.6z",
+    "v": "M17 8.4l3.4-6.4h-6.8z",
+    "P": "M15.8 2h2.4v1.8h1.8v2.4h-1.8v1.8h-2.4v-1.8h-1.8v-2.4h1.8z",
+}
 _GREY_DASHES = ("5 2", "1.2 1.8", "8 2 1.2 2", "1.2 4")
 
 
@@ -23,6 +31,16 @@ class Style:
     def line(self) -> str | tuple[int, list[float]]:
         """The dashes, as matplotlib takes them."""
         return (0, [float(length) for length in self.dashes.split()]) if self.dashes else "-"
+
+    @property
+    def svg_dashes(self) -> str:
+        """The dashes of a line that is two units wide."""
+        return " ".join(f"{2 * float(length):g}" for length in self.dashes.split())
+
+    @property
+    def svg_mark(self) -> str:
+        """The mark as a path around (17, 5)."""
+        return _PATHS.get(self.mark, "")
 
 
 def style(number: int) -> Style:

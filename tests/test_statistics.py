@@ -5,8 +5,8 @@ import pytest
 from scipy.stats import binomtest
 from scipy.stats import bootstrap as scipy_bootstrap
 
-from gpicl_bench.evaluation.metrics import areas, log_losses
 from gpicl_bench.evaluation import statistics
+from gpicl_bench.evaluation.metrics import areas, log_losses
 from gpicl_bench.evaluation.statistics import bootstrap, sign_flip, sign_flips, wilson
 from gpicl_bench.learners.prediction import predicted
 

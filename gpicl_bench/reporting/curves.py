@@ -12,6 +12,7 @@ from gpicl_bench.reporting.text import plain, shortened
 
 _WIDTH, _HEIGHT, _LINE = 9.0, 4.5, 0.17  # inches: of the picture, and of a line of names
 _FONT = 8.5  # points
+_FEW = 8  # learners whose bands may be strong
 _LONGEST = 34  # characters of a name
 
 
@@ -65,7 +66,7 @@ def draw(
     axes.set(xlim=(first, max(last, first + 1)), ylim=(0, 1.01), xlabel="labelled examples k", ylabel="accuracy@k")
     axes.set_title(title, loc="left", fontsize=10, color=INK, parse_math=False)
     for line, look in reversed(lines):  # the first learner on top
-        _draw_line(axes, line, look)
+        _draw_line(axes, line, look, 0.18 if len(learners) <= _FEW else 0.1)
     _write_names(axes, lines)
     axes.grid(color=INK, alpha=0.12, linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
@@ -76,7 +77,7 @@ def draw(
     return axes
 
 
-def _draw_line(axes: Any, line: Curve, look: Style) -> None:
+def _draw_line(axes: Any, line: Curve, look: Style, band: float) -> None:
     width = 1.0 if line.interval is None else 1.7
     axes.plot(
         line.positions,
@@ -91,7 +92,7 @@ def _draw_line(axes: Any, line: Curve, look: Style) -> None:
     )
     if line.interval is not None:
         low, high = line.interval.T
-        axes.fill_between(line.positions, low, high, color=look.colour, alpha=0.18, linewidth=0)
+        axes.fill_between(line.positions, low, high, color=look.colour, alpha=band, linewidth=0)
 
 
 def _write_names(axes: Any, lines: Sequence[tuple[Curve, Style]]) -> None:

@@ -130,12 +130,18 @@ def _profile(
     scores = {name: [profile.score(learners.get(name)) for learners in suites.values()] for name in names}
     benchmarks = profile.benchmarks(suites)
     means = {name: [profile.mean(name, suites_of, suites) for suites_of in benchmarks.values()] for name in names}
+    without: dict[tuple[str, str], list[str]] = {}
+    for column, id in enumerate(benchmarks):
+        for name in names:
+            if means[name][column].value is None:
+                without.setdefault((id, means[name][column].reason), []).append(plain(name))
     told = [[plain(n), *(_score(s) for s in scores[n]), *(_score(mean.value) for mean in means[n])] for n in names]
     header = [*suites, *(f"{id}, mean of {len(members)}" for id, members in benchmarks.items())]
     return {
         "suites": [*suites],
         "benchmarks": {id: len(members) for id, members in benchmarks.items()},
         "rows": [(plain(name), styles[name], scores[name], means[name]) for name in names],
+        "without": [(id, reason, who) for (id, reason), who in without.items()],
         "latex": latex.table(["Learner", *header], told, "Scores", "profile"),
     }
 

@@ -9,10 +9,9 @@ from gpicl_bench.evaluation.comparison import ONE_MEAN, Runs
 
 @dataclass(frozen=True)
 class Mean:
-    """A learner's score on a benchmark, or why it has none: `missing` suites, or a `reason`."""
+    """A learner's score on a benchmark; None with the reason why it has none."""
 
     value: float | None
-    missing: tuple[str, ...] = ()
     reason: str = ""
 
 
@@ -35,17 +34,13 @@ def mean(name: str, members: Sequence[str], suites: Mapping[str, Mapping[str, Ru
         suites: the learners on each suite.
     """
     found = {suite: suites.get(suite, {}).get(name) for suite in members}
-    missing = tuple(suite for suite, runs in found.items() if runs is None)
+    missing = [suite for suite, runs in found.items() if runs is None]
     if missing:
-        return Mean(None, missing)
+        return Mean(None, f"missing: {', '.join(missing)}")
     settings = [result.setting for runs in found.values() if runs is not None for result in runs.results]
     for field in ONE_MEAN:
         if len({getattr(setting, field) for setting in settings}) > 1:
-            return Mean(None, reason=f"its results are of different {field}")
+            return Mean(None, f"its results are of different {field}")
     scores = [score(runs) for runs in found.values()]
     known = [value for value in scores if value is not None]
-    return (
-        Mean(sum(known) / len(known))
-        if len(known) == len(scores)
-        else Mean(None, reason="not every position was asked")
-    )
+    return Mean(sum(known) / len(known)) if len(known) == len(scores) else Mean(None, "not every position was asked")

@@ -120,7 +120,7 @@ def verdicts(diagnoses: Sequence[tuple[str | None, Diagnosis]], suite: str) -> d
 
 def number(value: float) -> str:
     """With three digits, and a minus that is one."""
-    return f"{value:.3f}".replace("-", "−")
+    return f"{value:z.3f}".replace("-", "−")
 
 
 def interval(bounds: Sequence[float]) -> str:

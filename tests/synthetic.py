@@ -47,7 +47,7 @@ def setting(suite=SUITE, num_tasks=64, num_examples=100, asked=None, **other):
 def result(name="a", level=0.8, suite=SUITE, seed=0, audit=None, card=None, args=None, **asked):
     """A learner that is right more and more often, up to `level`."""
     about = setting(suite, **asked)
-    rng = np.random.default_rng([*f"{name} {suite}".encode(), seed])
+    rng = np.random.default_rng([*f"{ascii(name)} {suite}".encode(), seed])
     chances = 0.1 + (level - 0.1) * (1 - np.exp(-np.array(about.positions) / 15))
     shape = about.num_tasks, len(about.positions)
     outcome = rng.random(shape) < np.clip(chances + rng.normal(0, 0.05, (shape[0], 1)), 0, 1)
@@ -63,7 +63,7 @@ def trained(seed, **other):
 def diagnosis(name="a", early=0.1, late=0.8, suite=SUITE, seen="none", card=None, unmeasured=None):
     """Cells of unseen tasks (and of seen ones, if they are known) with these accuracies; symmetries that nearly hold."""
     asked, count = positions(100)
-    rng = np.random.default_rng([*name.encode()])
+    rng = np.random.default_rng([*ascii(name).encode()])
     chances = np.where(np.arange(len(asked)) < count, early, late)
     kinds = [("unseen", "test"), *([("seen", "train"), ("seen", "test")] if seen == "known" else [])]
     cells = [

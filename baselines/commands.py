@@ -55,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(run=reference)
     command = commands.add_parser("diagnose", help="diagnose the weights that come with the repository")
     command.set_defaults(run=lambda options: diagnose())
-    command = commands.add_parser("table", help="write baselines/README.md from the results")
+    command = commands.add_parser("table", help="write baselines/README.md and the reference curves from the results")
     command.set_defaults(run=lambda options: table())
     return parser
 
@@ -161,10 +161,12 @@ def diagnose() -> None:
 
 
 def table() -> None:
-    """`table`: the generated page."""
-    from baselines.reference import HERE
-    from baselines.table import write_readme
+    """`table`: the generated page, and the curves that the package carries."""
+    from baselines.reference import HERE, RESULTS
+    from baselines.references import write_references
+    from baselines.table import read_classical, write_readme
 
+    print(write_references(read_classical(RESULTS / "classical")))
     print(write_readme(HERE))
 
 

@@ -93,3 +93,11 @@ class LearnerError(GpiclBenchError):
 
 class ResultError(GpiclBenchError):
     """A result cannot be read, written or derived."""
+
+
+class PictureError(GpiclBenchError):
+    """A picture cannot be drawn."""
+
+
+class ReportError(GpiclBenchError):
+    """A report cannot be made."""

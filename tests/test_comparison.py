@@ -187,6 +187,12 @@ def test_runs_share_everything_but_their_seed():
     assert [len(learner.results) for learner in compare(layers).learners] == [1, 1, 1]
     checkpoints = [changed(result, args={"checkpoint": f"run{n}", "width": 4}) for n, result in enumerate(runs)]
     assert [len(learner.results) for learner in compare(checkpoints).learners] == [3]
+    weights = [
+        changed(result, card={**result.learner.card, "weights_sha256": f"{n}" * 64}) for n, result in enumerate(runs)
+    ]
+    assert [len(learner.results) for learner in compare(weights).learners] == [3]
+    other = changed(noisy(0.7, "net", seed=1, salt=9), card={**runs[0].learner.card, "weights_sha256": "f" * 64})
+    assert [len(learner.results) for learner in compare([*weights, other]).learners] == [1, 1, 1, 1]
     copies = [dataclasses.replace(runs[0], learner=result.learner) for result in runs]
     with pytest.raises(errors.ResultError, match="exactly the same"):
         compare(copies)

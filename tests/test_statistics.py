@@ -7,8 +7,9 @@ from scipy.stats import bootstrap as scipy_bootstrap
 
 from gpicl_bench.evaluation import statistics
 from gpicl_bench.evaluation.metrics import areas, log_losses
-from gpicl_bench.evaluation.statistics import bootstrap, sign_flip, sign_flips, wilson
+from gpicl_bench.evaluation.statistics import FLIP_STREAM, FLIPS, bootstrap, sign_flip, sign_flips, wilson
 from gpicl_bench.learners.prediction import predicted
+from gpicl_bench.streams import random_bytes, root_key
 
 
 @pytest.mark.parametrize(
@@ -56,9 +57,20 @@ def test_kept_resamples_are_those_that_are_drawn(monkeypatch):
 
 
 def test_flips_of_many_pairs_are_those_of_each():
-    pairs = [np.random.default_rng(n).normal(0.01 * n, 0.1, 100) for n in range(5)]
-    assert sign_flips(pairs) == [sign_flip(differences) for differences in pairs]
+    """Also where many sums are equal but for their rounding: multiples of 1/891, as scores are."""
+    rng = np.random.default_rng(4)
+    pairs = [rng.normal(0.01 * n, 0.1, 100) for n in range(5)]
+    pairs += [rng.integers(-20, 20 + n, 100) / 99 / 0.9 for n in range(20)]
+    assert sign_flips(pairs) == [sign_flip(differences) for differences in pairs] == [one_by_one(d) for d in pairs]
     assert sign_flips([]) == []
+
+
+def one_by_one(differences):
+    """The definition, with one product for all flips of a pair."""
+    stream = random_bytes(root_key(FLIP_STREAM), FLIPS * ((len(differences) + 7) // 8)).reshape(FLIPS, -1)
+    signs = np.unpackbits(stream, axis=1)[:, : len(differences)].astype(np.float64) * 2 - 1
+    reached = int((np.abs(signs @ differences) >= abs(differences.sum()) * (1 - 1e-12)).sum())
+    return (1 + reached) / (1 + FLIPS) if reached else pytest.approx(0, abs=1e-4)
 
 
 def test_metrics_by_hand():

@@ -10,7 +10,7 @@ import sys
 import traceback
 from types import ModuleType
 
-from gpicl_bench.commands import auditing, comparing, describing, diagnosing, fetching, listing, scoring
+from gpicl_bench.commands import auditing, comparing, describing, diagnosing, fetching, listing, reporting, scoring
 from gpicl_bench.commands.interruption import exit_status, terminable
 from gpicl_bench.errors import GpiclBenchError
 
@@ -19,6 +19,7 @@ _COMMANDS = {
     "audit": auditing,
     "diagnose": diagnosing,
     "compare": comparing,
+    "report": reporting,
     "list": listing,
     "show": describing,
     "data": fetching,

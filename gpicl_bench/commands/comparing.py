@@ -5,7 +5,7 @@ import argparse
 from gpicl_bench.commands.table import print_comparison
 from gpicl_bench.errors import ResultError
 from gpicl_bench.evaluation import Result, compare, load_result
-from gpicl_bench.evaluation.comparison import Runs, by_learner, weakest
+from gpicl_bench.evaluation.comparison import ONE_MEAN, Runs, by_learner, weakest
 from gpicl_bench.registration import benchmark
 
 HELP = "compare result files: paired over tasks, and over meta-training runs where there are several"
@@ -32,7 +32,7 @@ def _compare_suites(results: list[Result], suites: tuple[str, ...], options: arg
     if stray:
         found = ", ".join(sorted(stray))
         raise ResultError(f"results of suites outside {options.benchmark}", expected=", ".join(suites), got=found)
-    for field in ("num_tasks", "task_set", "protocol", "learner_seed"):
+    for field in ONE_MEAN:
         values = {getattr(result.setting, field) for result in results}
         if len(values) > 1:
             raise ResultError(f"results of different {field} have no mean", got=", ".join(map(str, sorted(values))))

@@ -10,12 +10,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float64
 
 from gpicl_bench.errors import ResultError, check_integer
-from gpicl_bench.evaluation.results import Result
+from gpicl_bench.evaluation.results import LearnerRecord, Result
 from gpicl_bench.evaluation.statistics import (
     ALPHA,
     bootstrap,
@@ -29,7 +30,7 @@ from gpicl_bench.evaluation.statistics import (
 )
 from gpicl_bench.evaluation.storage import digest
 
-_SAME = (
+SAME = (  # what results must share to be compared
     "suite",
     "task_set",
     "images",
@@ -40,6 +41,8 @@ _SAME = (
     "num_tasks",
     "positions",
 )
+ONE_MEAN = ("num_tasks", "task_set", "protocol", "learner_seed")  # what those of a benchmark's suites must share
+_OF_A_RUN = ("seed", "seconds", "hardware", "weights_sha256", "checkpoint")  # what another meta-training run changes
 _TWO_LEVEL, _MCNEMAR, _FLIPS = "t over runs and tasks", "exact McNemar", "sign flips over tasks"
 
 
@@ -77,6 +80,21 @@ class Runs:
     def run_interval(self) -> tuple[float, float] | None:
         """95% t interval over run means; None with fewer than three runs."""
         return t_interval(self.values.mean(axis=1))
+
+    @cached_property
+    def accuracy(self) -> Float64[np.ndarray, " position"]:
+        """accuracy@k at each position: the mean over tasks and runs."""
+        return np.mean([result.accuracy for result in self.results], axis=0)
+
+    @cached_property
+    def accuracy_interval(self) -> Float64[np.ndarray, "position 2"]:
+        """95% intervals of accuracy@k: over tasks, Wilson's for one run, BCa for two; over runs from three on."""
+        if len(self.results) == 1:
+            return self.results[0].accuracy_interval
+        if len(self.results) == 2:
+            return bootstrap(np.mean([result.outcome for result in self.results], axis=0))
+        intervals = [t_interval(means) for means in np.stack([result.accuracy for result in self.results], axis=1)]
+        return np.clip(np.array(intervals, np.float64), 0, 1)
 
     @property
     def untrained(self) -> bool:
@@ -124,6 +142,22 @@ class Comparison:
     pairs: tuple[Pair, ...]
     groups: tuple[int, ...]
 
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the learning curves of all learners, with 95% bands, beside reference learners in grey.
+
+        Args:
+            ax: matplotlib's Axes to draw into; None: those of a new Figure. Names stand to the right of the axes.
+
+        Returns:
+            The Axes; `.figure.savefig("curves.png")` keeps them.
+
+        Raises:
+            PictureError: matplotlib is not installed: pip install 'gpicl-bench[plot]'.
+        """
+        from gpicl_bench.reporting.curves import plot
+
+        return plot(self.learners, ax)
+
 
 def compare(results: Iterable[Result] | Mapping[str, Iterable[Result]], at: int | None = None) -> Comparison:
     """Compare learners on the tasks that all of them were asked.
@@ -165,22 +199,33 @@ def compare(results: Iterable[Result] | Mapping[str, Iterable[Result]], at: int 
 def by_learner(results: Iterable[Result]) -> dict[str, tuple[Result, ...]]:
     """The runs of each learner, by a name that no other has.
 
-    Two results are runs of one learner if they differ in nothing but the meta-training seed of their cards, and in the
-    arguments `seed` and `checkpoint`.
+    Two results are runs of one learner if they differ in nothing but the meta-training seed of their cards and what
+    comes with it: seconds, hardware, the hash of the weights, and the arguments `seed` and `checkpoint`. Where a seed
+    has several weights, they are of several learners that nothing else tells apart: then each stands by itself.
     """
     groups: dict[str, list[Result]] = {}
     for result in results:
         if not isinstance(result, Result):
             raise ResultError("this is no result", expected="what evaluate or load_result returns", got=repr(result))
-        groups.setdefault(_identity(result), []).append(result)
-    shared = Counter(group[0].learner.name for group in groups.values())
+        groups.setdefault(identity(result.learner), []).append(result)
+    split = [part for group in groups.values() for part in _split(group)]
+    shared = Counter(group[0].learner.name for group in split)
     named: dict[str, tuple[Result, ...]] = {}
-    for group in groups.values():
+    for group in split:
         name = group[0].learner.name
-        name = name if shared[name] == 1 else _full_name(group[0])
+        name = name if shared[name] == 1 else _full_name(group)
         number = 1 + sum(known.partition(" #")[0] == name for known in named)
         named[name if number == 1 else f"{name} #{number}"] = tuple(group)
     return named
+
+
+def _split(group: Sequence[Result]) -> list[list[Result]]:
+    """The runs of one learner as they are; or by their weights, if one seed has several on one suite."""
+    weights: dict[object, list[Result]] = {}
+    for result in group:
+        weights.setdefault(result.learner.card.get("weights_sha256"), []).append(result)
+    pairs = Counter((result.setting.suite, _seed(result)) for result in group)
+    return [*weights.values()] if max(pairs.values()) > 1 else [[*group]]
 
 
 def _check_same(results: Sequence[Result]) -> None:
@@ -188,7 +233,7 @@ def _check_same(results: Sequence[Result]) -> None:
         raise ResultError("there is nothing to compare", expected="one result or more")
     first = results[0]
     for other in results[1:]:
-        for field in _SAME:
+        for field in SAME:
             a, b = getattr(first.setting, field), getattr(other.setting, field)
             if a != b:
                 raise ResultError(
@@ -219,14 +264,14 @@ def _check_runs(runs: Runs) -> None:
         raise ResultError("two runs predict exactly the same", expected="one result for each run", got=runs.name)
 
 
-def _identity(result: Result) -> str:
-    learner = result.learner
-    training = learner.card.get("meta_training")
+def identity(learner: LearnerRecord) -> str:
+    """Equal for two runs of one learner, and different for two learners."""
+    training, card = learner.card.get("meta_training"), dict(learner.card)
     args = dict(learner.args)
     if isinstance(training, dict) and "seed" in training:
-        training = {key: value for key, value in training.items() if key != "seed"}
-        args = {key: value for key, value in args.items() if key not in ("seed", "checkpoint")}
-    card = {**learner.card, "meta_training": training}
+        training = {key: value for key, value in training.items() if key not in _OF_A_RUN}
+        card, args = ({k: v for k, v in part.items() if k not in _OF_A_RUN} for part in (card, args))
+    card = {**card, "meta_training": training}
     return json.dumps([learner.name, learner.form, learner.source_sha256, args, card], sort_keys=True)
 
 
@@ -235,10 +280,12 @@ def _seed(result: Result) -> object:
     return training.get("seed") if isinstance(training, dict) else None
 
 
-def _full_name(result: Result) -> str:
-    arguments = ", ".join(f"{key}={value}" for key, value in result.learner.args.items())
-    source = (result.learner.source_sha256 or "")[:6]
-    return f"{result.learner.name}({arguments}) {source}".strip()
+def _full_name(runs: Sequence[Result]) -> str:
+    """With the arguments that all runs have."""
+    first, every = runs[0].learner, [result.learner.args for result in runs]
+    shared = [f"{key}={value}" for key, value in first.args.items() if all(args.get(key) == value for args in every)]
+    arguments = f"({', '.join(shared)})" if shared else ""
+    return f"{first.name}{arguments} {(first.source_sha256 or '')[:6]}".strip()
 
 
 def _per_task(result: Result, at: int | None) -> Float64[np.ndarray, " task"]:

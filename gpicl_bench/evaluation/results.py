@@ -192,6 +192,23 @@ class Result:
 
         save_result(self, Path(path))
 
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the learning curve, with its 95% band over tasks, beside reference learners in grey.
+
+        Args:
+            ax: matplotlib's Axes to draw into; None: those of a new Figure. Names stand to the right of the axes.
+
+        Returns:
+            The Axes; `.figure.savefig("curve.png")` keeps them.
+
+        Raises:
+            PictureError: matplotlib is not installed: pip install 'gpicl-bench[plot]'.
+        """
+        from gpicl_bench.evaluation.comparison import Runs
+        from gpicl_bench.reporting.curves import plot
+
+        return plot([Runs(self.learner.name, (self,))], ax)
+
     @cached_property
     def areas(self) -> Float64[np.ndarray, " task"] | None:
         """Each task's score; their mean is the score."""

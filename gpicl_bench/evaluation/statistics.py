@@ -98,11 +98,11 @@ def _counts(num_tasks: int) -> Iterator[np.ndarray]:
 
 def t_interval(means: Float64[np.ndarray, " run"]) -> tuple[float, float] | None:
     """95% interval for the mean over runs (Student 1908); None with fewer than three runs."""
-    from scipy.stats import t
-
     runs = len(means)
     if runs < 3:
         return None
+    from scipy.stats import t
+
     reach = float(t.ppf((1 + LEVEL) / 2, runs - 1) * means.std(ddof=1) / math.sqrt(runs))
     return float(means.mean()) - reach, float(means.mean()) + reach
 
@@ -118,18 +118,26 @@ def sign_flip(differences: Float64[np.ndarray, " task"]) -> float:
 
 
 def sign_flips(pairs: Sequence[Float64[np.ndarray, " task"]]) -> list[float]:
-    """`sign_flip` of the differences of many pairs on the same tasks: the flips are drawn once for all of them."""
+    """`sign_flip` of the differences of many pairs on the same tasks: the flips are drawn once for all of them.
+
+    One matrix product finds the sums of all pairs. It rounds them in another way than the product with a single pair
+    does; where that could decide, the single one is taken, so that p does not depend on the other pairs.
+    """
     if not pairs:
         return []
-    num_tasks = len(pairs[0])
+    num_tasks, together = len(pairs[0]), np.stack(pairs, axis=1)
     observed = [abs(differences.sum()) * (1 - 1e-12) for differences in pairs]  # sums in another order are the same sum
+    rounding = 2 * num_tasks * np.finfo(np.float64).eps * np.abs(together).sum(axis=0)  # at most, of two such sums
     stream = random_bytes(root_key(FLIP_STREAM), FLIPS * ((num_tasks + 7) // 8)).reshape(FLIPS, -1)
-    reached = [0] * len(pairs)
+    reached = np.zeros(len(pairs), np.int64)
     for rows in np.array_split(stream, 16):
         signs = np.unpackbits(rows, axis=1)[:, :num_tasks].astype(np.float64) * 2 - 1
-        for i, differences in enumerate(pairs):
-            reached[i] += int((np.abs(signs @ differences) >= observed[i]).sum())
-    return [_share_of_flips(*pair) for pair in zip(reached, observed, pairs, strict=True)]
+        sums = np.abs(signs @ together)
+        counts = (sums >= observed).sum(axis=0)
+        for i in np.flatnonzero((np.abs(sums - observed) <= rounding).any(axis=0)):
+            counts[i] = (np.abs(signs @ pairs[i]) >= observed[i]).sum()
+        reached += counts
+    return [_share_of_flips(int(count), *pair) for count, *pair in zip(reached, observed, pairs, strict=True)]
 
 
 def _share_of_flips(reached: int, observed: float, differences: Float64[np.ndarray, " task"]) -> float:

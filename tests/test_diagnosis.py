@@ -10,7 +10,6 @@ import pytest
 
 import baselines
 import gpicl_bench
-from baselines.settings import MODELS
 from gpicl_bench import diagnose, evaluate, load_diagnosis, load_learner, make, sequence_learner
 from gpicl_bench.commands import main
 from gpicl_bench.datasets.loading import at_hand
@@ -192,8 +191,7 @@ def test_the_state_has_the_bytes_of_its_formula(model, tokens, floats):
     learner = baselines.load(model, SUITE, tokens)
     ledger = diagnose(learner, SUITE, 2).ledger
     assert ledger.state_bytes == 4 * floats(learner.model.config)
-    assert ledger.parameters == json.loads((WEIGHTS / f"{model}-{tokens}.json").read_text())["parameters"]
-    assert ledger.meta_training["seconds"] > 0
+    assert ledger.meta_training["steps"] > 0
     assert ledger.first_seconds > 0 < ledger.episode_seconds
 
 
@@ -266,17 +264,16 @@ def test_what_was_seen_is_unknown_without_a_whole_card(card, why):
     [
         ({"suite": "nist-proj-perm-v0", "num_tasks": 4, "seed": 0}, "its suite does not exist"),
         ({"suite": "digits", "num_tasks": 4, "seed": 0}, "its suite does not exist"),
-        ({"suite": 7, "num_tasks": 4, "seed": 0}, "meta_training.suite is malformed"),
-        ({"suite": SUITE, "num_tasks": 0, "seed": 0}, "meta_training.num_tasks is malformed"),
-        ({"suite": SUITE, "num_tasks": True, "seed": 0}, "meta_training.num_tasks is malformed"),
-        ({"suite": SUITE, "num_tasks": 4, "seed": -1}, "meta_training.seed is malformed"),
-        ({"suite": SUITE, "num_tasks": 4, "seed": 0, "seconds": math.inf}, "meta_training.seconds is malformed"),
+        ({"suite": SUITE, "num_tasks": 0, "seed": 0}, "meta_training.num_tasks is out of range"),
+        ({"suite": SUITE, "num_tasks": True, "seed": 0}, "meta_training.num_tasks is out of range"),
+        ({"suite": SUITE, "num_tasks": 10**400, "seed": 0}, "meta_training.num_tasks is out of range"),
+        ({"suite": SUITE, "num_tasks": 4, "seed": -1}, "meta_training.seed is out of range"),
         ({"suite": SUITE, "epochs": 4}, "meta_training is malformed"),
         ("digits", "meta_training is malformed"),
     ],
 )
 def test_a_card_that_cannot_be_true_is_named(training, message):
-    with pytest.raises(LearnerError, match=message):
+    with pytest.raises((LearnerError, InvalidArgument), match=message):
         diagnose(planted.constant({"meta_training": training}), SUITE, 8)
 
 
@@ -479,13 +476,6 @@ def test_a_diagnosis_shows_itself():
     found = diagnose(constant, make(SUITE, num_examples=4), 2)
     assert repr(found) == "<Diagnosis: constant on digits-proj-perm-v0, undetermined (seen tasks unknown)>"
     assert isinstance(found, gpicl_bench.Diagnosis)
-
-
-def test_every_model_of_the_baselines_has_a_card_with_its_costs():
-    for name in MODELS:
-        learner = baselines.load(name, SUITE)
-        assert {"suite", "num_tasks", "seed", "steps", "seconds", "hardware"} == set(learner.card["meta_training"])
-        assert learner.card["parameters"] > 0
 
 
 def test_intervals_shrink_with_more_episodes():

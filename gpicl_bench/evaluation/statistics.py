@@ -134,7 +134,7 @@ def sign_flips(pairs: Sequence[Float64[np.ndarray, " task"]]) -> list[float]:
         signs = np.unpackbits(rows, axis=1)[:, :num_tasks].astype(np.float64) * 2 - 1
         sums = np.abs(signs @ together)
         counts = (sums >= observed).sum(axis=0)
-        for i in np.flatnonzero((np.abs(sums - observed) <= rounding).any(axis=0)):
+        for i in np.flatnonzero((np.abs(sums - observed) <= rounding).any(axis=0)).tolist():
             counts[i] = (np.abs(signs @ pairs[i]) >= observed[i]).sum()
         reached += counts
     return [_share_of_flips(int(count), *pair) for count, *pair in zip(reached, observed, pairs, strict=True)]

@@ -32,7 +32,7 @@ EVIL = [
     "]]>",
     "{{ 7 * 7 }}{% raw %}",
     "&lt;b&gt;",
-    "a\u202eb\x00\x1b[31m\ud800\u2028",
+    "a\u202eb\x00\x1b[31m\u2028",
     "x" * 400,
     "#010203",
     "$\\input{/etc/passwd}$ 50% of_all & more",
@@ -164,7 +164,7 @@ def test_verdicts_of_several_runs_are_counted(tmp_path):
         "a": result("net", card=trained(0)),
         **{f"d{s}": diagnosis("net", seen="known", card=trained(s), late=0.1 if s else 0.8) for s in range(3)},
     }
-    assert rows(page(read(saved(tmp_path, **contents))), SUITE)[0][8] == "general learning, no learning (2 runs)"
+    assert rows(page(read(saved(tmp_path, **contents))), SUITE)[0][8] == "no learning (2 runs), general learning"
 
 
 def test_missing_suites_are_named_and_never_averaged(files, made):
@@ -243,9 +243,9 @@ def test_nothing_is_fetched(made, tmp_path):
     for text in (made, page(read(linked))):
         for tag, attributes in Elements(text).found:
             for key in ("src", "href", "xlink:href", "data", "action", "poster", "srcset", "style"):
-                value = attributes.get(key) or ""
+                value = re.sub("^data:image/(png|svg\\+xml);base64,.*", "", attributes.get(key) or "")
                 assert "//" not in value or (tag, key, value) == ("a", "href", 'https://example.org/?a="b"&c'), value
-                assert key == "style" or not value or value.startswith(("#", "data:image/", "https://example.org"))
+                assert key == "style" or not value or value.startswith(("#", "https://example.org"))
         sheet = Elements(text).texts["style"]
         assert "url(" not in sheet
         assert "@import" not in sheet

@@ -1,6 +1,7 @@
 """The numbers of a page as people read them: rows of its tables."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -107,15 +108,18 @@ def pair_rows(pairs: Sequence[Pair]) -> list[list[str]]:
 
 def verdicts(diagnoses: Sequence[tuple[str | None, Diagnosis]], suite: str) -> dict[str, str]:
     """What the diagnoses on a suite say of each learner; several runs of it may differ."""
-    found: dict[str, dict[str, int]] = {}
+    found: dict[str, Counter[str]] = {}
     for name, diagnosis in diagnoses:
         if name is not None and diagnosis.question.suite == suite:
-            counts = found.setdefault(name, {})
-            counts[diagnosis.verdict] = counts.get(diagnosis.verdict, 0) + 1
+            found.setdefault(name, Counter())[diagnosis.verdict] += 1
     return {
-        name: ", ".join(f"{verdict} ({count} runs)" if count > 1 else verdict for verdict, count in counts.items())
+        name: ", ".join(_counted(*pair) for pair in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
         for name, counts in found.items()
     }
+
+
+def _counted(verdict: str, runs: int) -> str:
+    return f"{verdict} ({runs} runs)" if runs > 1 else verdict
 
 
 def number(value: float) -> str:

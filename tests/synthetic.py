@@ -19,7 +19,7 @@ from gpicl_bench.diagnosing.asking import positions
 from gpicl_bench.diagnosing.cell import Cell
 from gpicl_bench.diagnosing.diagnosis import Question, Symmetry
 from gpicl_bench.diagnosing.ledger import Ledger
-from gpicl_bench.diagnosing.phase import RULE
+from gpicl_bench.diagnosing.phase import FEWEST, RULE
 from gpicl_bench.diagnosing.symmetries import NUM_TASKS
 from gpicl_bench.evaluation.results import LearnerRecord, Setting, Times
 from gpicl_bench.suite import PROTOCOL
@@ -60,22 +60,36 @@ def trained(seed, **other):
     return {"meta_training": {"suite": SUITE, "num_tasks": 1024, "seed": seed, "steps": 9}, **other}
 
 
-def diagnosis(name="a", early=0.1, late=0.8, suite=SUITE, seen="none", card=None, unmeasured=None):
-    """Cells of unseen tasks (and of seen ones, if they are known) with these accuracies; symmetries that nearly hold."""
+def cell(tasks, images, suite, early, late, rng):
+    """One kind of task and of images, with these accuracies at the early and at the late positions."""
     asked, count = positions(100)
+    shape = FEWEST, len(asked)
+    return Cell(
+        tasks=tasks,
+        images=images,
+        suite=suite,
+        task_set="diagnosis",
+        num_tasks=FEWEST,
+        positions=tuple(asked.tolist()),
+        early=count,
+        outcome=rng.random(shape) < np.where(np.arange(len(asked)) < count, early, late),
+        expected=np.full(shape, 0.1, np.float32),
+        attainable=np.full(shape, 0.9, np.float32),
+    )
+
+
+def diagnosis(name="a", early=0.1, late=0.8, suite=SUITE, seen="none", card=None, unmeasured=None):
+    """Cells of unseen tasks and of the yardstick (and of seen tasks, if they are known), and symmetries that nearly hold."""
     rng = np.random.default_rng([*ascii(name).encode()])
-    chances = np.where(np.arange(len(asked)) < count, early, late)
     kinds = [("unseen", "test"), *([("seen", "train"), ("seen", "test")] if seen == "known" else [])]
-    cells = [
-        Cell(tasks, images, suite, "diagnosis", 32, tuple(asked.tolist()), count, rng.random((32, len(asked))) < chances, np.full((32, len(asked)), 0.1, np.float32))
-        for tasks, images in kinds
-    ]  # fmt: skip
+    cells = [cell(tasks, images, suite, early, late, rng) for tasks, images in kinds]
+    cells.insert(1, cell("yardstick", "test", suite, 0.2, 0.9, rng))
     shown = (1, 2, 5, 10, 20, 50, 99)
     names = ("relabelling", "context order", "orthogonal maps", "feature permutation")
     found = tuple(Symmetry(n, shown, rng.random((NUM_TASKS, len(shown))) < 0.97) for n in names)
     training = {"suite": "none"} if card is None else card["meta_training"]
     ledger = Ledger(None, "no step form: it is given the whole context", 1234, 1.5, 0.002, 64, "a device", training)
-    question = Question(suite, 100, 10, 32, 0, 0, PROTOCOL, RULE)
+    question = Question(suite, 100, 10, FEWEST, 0, 0, PROTOCOL, RULE)
     why = unmeasured or {}
     return Diagnosis(question, record(name, card), PROVENANCE, seen, why, tuple(cells), found, ledger)
 

@@ -1,22 +1,15 @@
 """Pictures: what a run did, and learning curves side by side."""
 
 from collections.abc import Mapping, Sequence
-from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from baselines.references import DRAWN
 from baselines.run import Row, read_metrics
-from gpicl_bench import Result
-from gpicl_bench.errors import GpiclBenchError
-
-_COLOURS = [f"C{n}" for n in range(10) if n != 7]  # C7 is grey
-_DASHES = ("--", ":", "-.", (0, (1, 3)), (0, (5, 4)), (0, (8, 2, 1, 2)))
-
-
-class PictureError(GpiclBenchError):
-    """A picture cannot be drawn."""
+from gpicl_bench import Result, compare
+from gpicl_bench.errors import PictureError
 
 
 def draw(folder: Path) -> Path:
@@ -45,26 +38,9 @@ def draw(folder: Path) -> Path:
 
 
 def draw_learning_curves(results: Mapping[str, Sequence[Result]], file: Path) -> Path:
-    """accuracy@k of learners on one suite: the mean over their runs, the range of the runs as a band.
-
-    Named from the highest at the end to the lowest. Learners that were not meta-trained are grey.
-    """
-    figure, panels = _figure(1)
-    axes, dashes, colours = panels[0], iter(_DASHES), cycle(_COLOURS)
-    for name, runs in sorted(results.items(), key=lambda item: -_last(item[1])):
-        curves, k = np.stack([run.accuracy for run in runs]), runs[0].setting.positions
-        untrained = runs[0].learner.card.get("meta_training") == "none"
-        style = {"color": "0.55", "linestyle": next(dashes)} if untrained else {"color": next(colours)}
-        (line,) = axes.plot(k, curves.mean(axis=0), label=name, **style)
-        axes.fill_between(k, curves.min(axis=0), curves.max(axis=0), color=line.get_color(), alpha=0.2, linewidth=0)
-        axes.set(xlabel="labelled examples k", ylabel="accuracy@k", title=runs[0].setting.suite, ylim=(0, 1))
-    axes.grid(alpha=0.3)
-    figure.legend(loc="outside right upper", frameon=False, fontsize="small")
-    return _write(figure, file)
-
-
-def _last(runs: Sequence[Result]) -> float:
-    return float(np.mean([run.accuracy[-1] for run in runs]))
+    """accuracy@k of learners on one suite, with 95% bands; the reference learners that the package carries in grey."""
+    coloured = {name: runs for name, runs in results.items() if name not in (*DRAWN, "chance")}
+    return _write(compare(coloured or results).plot().figure, file)
 
 
 def _figure(panels: int) -> tuple[Any, Any]:
@@ -73,8 +49,9 @@ def _figure(panels: int) -> tuple[Any, Any]:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise PictureError("no picture: matplotlib is not installed", hint="pip install matplotlib") from error
-    figure = Figure(figsize=(11, 3.4) if panels > 1 else (9, 4.5), layout="constrained")
+        what, hint = "no picture: matplotlib is not installed", "pip install 'gpicl-bench[plot]'"
+        raise PictureError(what, hint=hint) from error
+    figure = Figure(figsize=(11, 3.4), layout="constrained")
     FigureCanvasAgg(figure)
     return figure, figure.subplots(1, panels, squeeze=False)[0]
 

@@ -87,8 +87,7 @@ def diagnosis(name="a", early=0.1, late=0.8, suite=SUITE, seen="none", card=None
     shown = (1, 2, 5, 10, 20, 50, 99)
     names = ("relabelling", "context order", "orthogonal maps", "feature permutation")
     found = tuple(Symmetry(n, shown, rng.random((NUM_TASKS, len(shown))) < 0.97) for n in names)
-    training = {"suite": "none"} if card is None else card["meta_training"]
-    ledger = Ledger(None, "no step form: it is given the whole context", 1234, 1.5, 0.002, 64, "a device", training)
+    ledger = Ledger(None, "no step form: it is given the whole context", 1234, 1.5, 0.002, 64, "a device")
     question = Question(suite, 100, 10, FEWEST, 0, 0, PROTOCOL, RULE)
     why = unmeasured or {}
     return Diagnosis(question, record(name, card), PROVENANCE, seen, why, tuple(cells), found, ledger)

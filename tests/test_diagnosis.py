@@ -191,7 +191,7 @@ def test_the_state_has_the_bytes_of_its_formula(model, tokens, floats):
     learner = baselines.load(model, SUITE, tokens)
     ledger = diagnose(learner, SUITE, 2).ledger
     assert ledger.state_bytes == 4 * floats(learner.model.config)
-    assert ledger.meta_training["steps"] > 0
+    assert learner.card["meta_training"]["steps"] > 0
     assert ledger.first_seconds > 0 < ledger.episode_seconds
 
 

@@ -27,6 +27,18 @@ def add_num_examples(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--num-examples", type=int, metavar="T", help="examples of an episode (default: the suite's)")
 
 
+def add_suite(parser: argparse.ArgumentParser) -> None:
+    """One suite, on data of the user's own or not, its episodes as long as they are to be."""
+    parser.add_argument("--suite", metavar="ID", help=f"(default: {DEFAULT_SUITE})")
+    add_data(parser)
+    add_num_examples(parser)
+
+
+def make_one_suite(options: argparse.Namespace) -> Suite:
+    """The suite of `add_suite`."""
+    return make_suite(options, *suite_ids(options, [options.suite] if options.suite else []))
+
+
 def suite_ids(options: argparse.Namespace, ids: list[str]) -> list[str]:
     """The ids that were asked for, or the default one; suites of the dataset in `--data` are registered."""
     if options.data is None:

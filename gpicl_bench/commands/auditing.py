@@ -4,15 +4,7 @@ import argparse
 import sys
 
 from gpicl_bench.auditing import audit
-from gpicl_bench.commands.arguments import (
-    DEFAULT_SUITE,
-    add_data,
-    add_learner,
-    add_num_examples,
-    learner_arguments,
-    make_suite,
-    suite_ids,
-)
+from gpicl_bench.commands.arguments import add_learner, add_suite, learner_arguments, make_one_suite
 from gpicl_bench.commands.table import print_audit
 from gpicl_bench.learners import load_learner
 
@@ -21,15 +13,13 @@ HELP = "audit a learner file: exit status 0 passed, 1 a check failed, 2 bad inpu
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_learner(parser)
-    parser.add_argument("--suite", metavar="ID", help=f"(default: {DEFAULT_SUITE})")
-    add_data(parser)
-    add_num_examples(parser)
+    add_suite(parser)
     parser.add_argument("--level", choices=["full", "quick"], default="full", help="128 or 64 tasks (default: full)")
     parser.add_argument("--seed", metavar="HEX", help="64 hex digits that repeat an audit (default: drawn now)")
 
 
 def run(options: argparse.Namespace) -> int:
-    suite = make_suite(options, *suite_ids(options, [options.suite] if options.suite else []))
+    suite = make_one_suite(options)
     loaded = load_learner(options.file, suite.info, learner_arguments(options))
     found = audit(
         loaded, suite, options.level, learner_seed=options.learner_seed, seed=options.seed, progress=sys.stderr.isatty()

@@ -4,15 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from gpicl_bench.commands.arguments import (
-    DEFAULT_SUITE,
-    add_data,
-    add_learner,
-    add_num_examples,
-    learner_arguments,
-    make_suite,
-    suite_ids,
-)
+from gpicl_bench.commands.arguments import add_learner, add_suite, learner_arguments, make_one_suite
 from gpicl_bench.commands.table import terminal
 from gpicl_bench.diagnosing import Diagnosis, diagnose
 from gpicl_bench.diagnosing.running import NUM_EPISODES
@@ -24,9 +16,7 @@ HELP = "tell whether a learner memorises, identifies tasks, or learns; its symme
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_learner(parser)
-    parser.add_argument("--suite", metavar="ID", help=f"(default: {DEFAULT_SUITE})")
-    add_data(parser)
-    add_num_examples(parser)
+    add_suite(parser)
     parser.add_argument(
         "--num-episodes", type=int, default=NUM_EPISODES, metavar="N", help=f"of each cell (default: {NUM_EPISODES})"
     )
@@ -38,7 +28,7 @@ def run(options: argparse.Namespace) -> int:
     path = None if options.output is None else Path(options.output).absolute()
     if path is not None:
         _check_output(path, options.output)
-    suite = make_suite(options, *suite_ids(options, [options.suite] if options.suite else []))
+    suite = make_one_suite(options)
     found = diagnose(
         load_learner(options.file, suite.info, learner_arguments(options)),
         suite,
@@ -74,12 +64,9 @@ def _check_output(path: Path, given: str) -> None:
 def print_diagnosis(found: Diagnosis) -> None:
     """The verdict, its evidence, the symmetries and the ledger."""
     say = terminal().print
-    question, ledger = found.question, found.ledger
+    question, spans = found.question, found.spans
     say(f"{found.learner.name} on {question.suite}: {found.verdict}")
     say(f"  because: {found.phase.reason}")
-    first = found.cells[0]
-    early, late = first.positions[: first.early], first.positions[first.early :]
-    spans = [f"k = {span[0]} … {span[-1]}" if len(span) > 1 else f"k = {span[0]}" for span in (early, late)]
     width = max(len(cell.name) for cell in found.cells)
     say(f"  {'':{width}}  {'accuracy, ' + spans[0]:22}  {'accuracy, ' + spans[1]:22}  improvement")
     for cell in found.cells:
@@ -90,12 +77,6 @@ def print_diagnosis(found: Diagnosis) -> None:
     say("symmetries: how often a prediction follows the change as it should")
     for symmetry in found.symmetries:
         say(f"  {symmetry.name:20} {symmetry.share}")
-    carried = "unknown" if ledger.state_bytes is None else f"{ledger.state_bytes:,} bytes"
-    counted = "unknown" if ledger.parameters is None else f"{ledger.parameters:,}"
-    say(f"state         {carried} ({ledger.state})")
-    say(f"parameters    {counted}")
-    once = f"the first call of {ledger.episodes_a_call} {ledger.first_seconds:.2f} s"
-    say(f"time          {1000 * ledger.episode_seconds:.2f} ms an episode on {ledger.device}, {once}")
-    told = ", ".join(f"{name} {value}" for name, value in ledger.meta_training.items())
-    say(f"meta-training {told or 'unknown'}")
+    for name, cost in found.costs.items():
+        say(f"{name:13} {cost}")
     say(f"{question.num_episodes:,} episodes a cell, 95% intervals over episodes; --seed {question.seed} repeats it")

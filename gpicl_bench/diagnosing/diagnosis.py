@@ -76,7 +76,7 @@ class Diagnosis:
         unmeasured: what was not measured, and why: `seen tasks`, or the id of another suite.
         cells: unseen tasks first, then the yardstick, seen tasks, and other base datasets.
         symmetries: relabelling, context order, orthogonal maps, feature permutation.
-        ledger: state, parameters, time and meta-training.
+        ledger: state, parameters and time.
     """
 
     question: Question
@@ -98,6 +98,29 @@ class Diagnosis:
         """One of the phases, or `undetermined`; it says where the seen side is unknown."""
         unknown = " (seen tasks unknown)" if self.seen == "unknown" else ""
         return f"{self.phase.verdict}{unknown}"
+
+    @property
+    def spans(self) -> tuple[str, str]:
+        """The early and the late positions of every cell, for people."""
+        first = self.cells[0]
+        parts = first.positions[: first.early], first.positions[first.early :]
+        early, late = (f"k = {p[0]} … {p[-1]}" if len(p) > 1 else f"k = {p[0]}" for p in parts)
+        return early, late
+
+    @property
+    def costs(self) -> dict[str, str]:
+        """The ledger, and what the card says of meta-training, for people."""
+        ledger, training = self.ledger, self.learner.card.get("meta_training", {})
+        carried = "unknown" if ledger.state_bytes is None else f"{ledger.state_bytes:,} bytes"
+        first = f"the first call of {ledger.episodes_a_call} {ledger.first_seconds:.2f} s"
+        known = isinstance(training, Mapping)
+        told = ", ".join(f"{name} {value}" for name, value in training.items()) if known else str(training)
+        return {
+            "state": f"{carried} ({ledger.state})",
+            "parameters": "unknown" if ledger.parameters is None else f"{ledger.parameters:,}",
+            "time": f"{1000 * ledger.episode_seconds:.2f} ms an episode on {ledger.device}, {first}",
+            "meta-training": told or "unknown",
+        }
 
     def symmetry(self, name: str) -> Symmetry:
         """The symmetry of this name.

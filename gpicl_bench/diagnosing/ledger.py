@@ -1,4 +1,4 @@
-"""The ledger: what a learner carries, how large it is, how long it takes, and what its meta-training took."""
+"""The ledger: what a learner carries, how large it is, and how long it takes."""
 
 import time
 from collections.abc import Mapping
@@ -30,7 +30,6 @@ class Ledger:
         episode_seconds: of an episode in later calls.
         episodes_a_call: 64 for learners that take batches, else 1.
         device: where.
-        meta_training: the card's own words; empty if it has none.
     """
 
     __pydantic_config__ = {"extra": "forbid"}
@@ -42,7 +41,6 @@ class Ledger:
     episode_seconds: float
     episodes_a_call: int
     device: str
-    meta_training: Mapping[str, Any]
 
 
 def state_bytes(learner: Any, adapter: Adapter, block: Block) -> tuple[int | None, str]:

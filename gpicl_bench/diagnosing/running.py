@@ -167,7 +167,6 @@ class _Diagnosed:
         block = drawn(fresh, episodes, root_key(f"gpicl-bench/learner/{self.learner_seed}/ledger"))
         first, later = timed(self.adapter, block)
         carried, how = state_bytes(self.loaded.learner, self.adapter, block)
-        training = card.get("meta_training", {})
         return Ledger(
             state_bytes=carried,
             state=how,
@@ -176,7 +175,6 @@ class _Diagnosed:
             episode_seconds=later,
             episodes_a_call=self.adapter.block,
             device=device(),
-            meta_training={"suite": "none"} if training == "none" else dict(training),
         )
 
     def _stream(self, what: str) -> str:

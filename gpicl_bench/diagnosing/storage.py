@@ -1,6 +1,5 @@
 """Diagnoses as JSON files: readable fields, packed arrays, and a digest over everything but the times."""
 
-import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -13,10 +12,11 @@ from gpicl_bench.diagnosing.cell import Cell, Estimate, Tasks
 from gpicl_bench.diagnosing.diagnosis import Diagnosis, Question, Symmetry
 from gpicl_bench.diagnosing.ledger import Ledger
 from gpicl_bench.diagnosing.phase import RULE, Seen
+from gpicl_bench.diagnosing.symmetries import NUM_TASKS
 from gpicl_bench.errors import ResultError
 from gpicl_bench.evaluation.packing import pack_array, unpack_array
 from gpicl_bench.evaluation.results import LearnerRecord, Provenance
-from gpicl_bench.evaluation.storage import close, plain, validated, write_text
+from gpicl_bench.evaluation.storage import close, json_sha256, plain, read_json, validated, write_text
 from gpicl_bench.suite import PROTOCOL
 
 FORMAT = "gpicl-bench-diagnosis/1"
@@ -85,28 +85,13 @@ def save_diagnosis(diagnosis: Diagnosis, path: Path) -> None:
     write_text(path, json.dumps(_content(diagnosis), indent=1, sort_keys=True) + "\n")
 
 
-def digest(diagnosis: Diagnosis) -> str:
-    """The digest of a diagnosis, hex."""
-    return str(_content(diagnosis)["digest"])
-
-
 def load_diagnosis(path: str | Path) -> Diagnosis:
     """Read a diagnosis file and check it: schema, digest, and that its numbers follow from its answers.
 
     Raises:
         ResultError: the file is missing, truncated, edited or inconsistent; the error says which.
     """
-    try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        what = "this is no diagnosis file"
-        raise ResultError(what, got=f"{type(error).__name__}: {error}", where=str(path)) from error
-    try:
-        return _read(content)
-    except ResultError as error:
-        raise ResultError(
-            error.what, expected=error.expected, got=error.got, where=str(path), hint=error.hint
-        ) from error
+    return read_json(path, "diagnosis", _read)
 
 
 def _content(diagnosis: Diagnosis) -> dict[str, Any]:
@@ -134,8 +119,7 @@ def _packed(part: Cell | Symmetry) -> dict[str, Any]:
 
 
 def _digest(content: Mapping[str, Any]) -> str:
-    told = {name: value for name, value in content.items() if name not in ("digest", "times")}
-    return hashlib.sha256(json.dumps(told, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    return json_sha256({name: value for name, value in content.items() if name not in ("digest", "times")})
 
 
 def _read(content: Any) -> Diagnosis:
@@ -195,8 +179,6 @@ def _cell(fields: _CellFields, question: Question) -> Cell:
 
 
 def _symmetry(fields: _SymmetryFields, question: Question) -> Symmetry:
-    from gpicl_bench.diagnosing.symmetries import NUM_TASKS
-
     shape = NUM_TASKS, len(fields.positions)
     agree = unpack_array("agree", fields.agree, _LAYOUTS["agree"], shape)
     return Symmetry(fields.name, fields.positions, agree)

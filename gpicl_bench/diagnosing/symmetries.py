@@ -35,7 +35,7 @@ def symmetries(
 ) -> tuple[Symmetry, ...]:
     """All four, on the episodes of a block."""
     rows, length, dimension = block.x.shape
-    asked = np.array([k for k in _ASKED if k < length - 1] + [length - 1])
+    asked = _positions(length)
     before = predicted(answers(adapter, block, asked))
     advance(rows)
 
@@ -61,7 +61,11 @@ def symmetries(
 
 def calls(num_examples: int) -> int:
     """How many times `symmetries` advances by its number of rows."""
-    return 4 + sum(2 <= k < num_examples - 1 for k in _ASKED) + (num_examples > 2)
+    return 4 + int((_positions(num_examples) >= 2).sum())
+
+
+def _positions(num_examples: int) -> Int64[np.ndarray, " P"]:
+    return np.array([k for k in _ASKED if k < num_examples - 1] + [num_examples - 1])
 
 
 def _context_order(

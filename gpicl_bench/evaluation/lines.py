@@ -5,7 +5,6 @@ written when the process died: it is dropped. Any other damage is an error.
 """
 
 import errno
-import hashlib
 import json
 import os
 import stat
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from gpicl_bench.errors import GpiclBenchError, ResultError
+from gpicl_bench.evaluation.storage import json_sha256
 
 Record = dict[str, Any]
 
@@ -81,7 +81,7 @@ def append(file: int, path: Path, record: Record) -> None:
     Raises:
         ResultError: it cannot be written; the file is as before.
     """
-    line = json.dumps({**record, "sha256": _sha256(record)}, separators=(",", ":")).encode() + b"\n"
+    line = json.dumps({**record, "sha256": json_sha256(record)}, separators=(",", ":")).encode() + b"\n"
     end = os.lseek(file, 0, os.SEEK_END)
     try:
         while line:
@@ -110,15 +110,11 @@ def damaged(path: Path, number: int, error: Exception) -> ResultError:
 def _checked(line: bytes, path: Path, number: int) -> Record:
     try:
         record = json.loads(line)
-        if not isinstance(record, dict) or record.pop("sha256", None) != _sha256(record):
+        if not isinstance(record, dict) or record.pop("sha256", None) != json_sha256(record):
             raise ValueError("the line does not have its hash")
     except (ValueError, RecursionError) as error:
         raise damaged(path, number, error) from error
     return record
-
-
-def _sha256(record: Record) -> str:
-    return hashlib.sha256(json.dumps(record, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 @contextmanager

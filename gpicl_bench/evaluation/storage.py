@@ -12,10 +12,10 @@ import math
 import os
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -28,6 +28,7 @@ from gpicl_bench.suite import PROTOCOL, Split
 
 FORMAT = "gpicl-bench-result/1"
 _ROUNDING = 1e-5
+T = TypeVar("T")
 _PARTS: dict[str, Any] = {
     "setting": Setting,
     "learner": LearnerRecord,
@@ -99,12 +100,22 @@ def load_result(path: str | Path) -> Result:
     Raises:
         ResultError: the file is missing, truncated, edited or inconsistent; the error says which.
     """
+    return read_json(path, "result", _read)
+
+
+def read_json(path: str | Path, kind: str, read: Callable[[Any], T]) -> T:
+    """What `read` makes of the content of a JSON file.
+
+    Raises:
+        ResultError: the file cannot be read, or `read` refuses it; the error names the file.
+    """
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise ResultError("this is no result file", got=f"{type(error).__name__}: {error}", where=str(path)) from error
+        got = f"{type(error).__name__}: {error}"
+        raise ResultError(f"this is no {kind} file", got=got, where=str(path)) from error
     try:
-        return _read(content)
+        return read(content)
     except ResultError as error:
         raise ResultError(
             error.what, expected=error.expected, got=error.got, where=str(path), hint=error.hint
@@ -191,8 +202,12 @@ def _fields(result: Result) -> dict[str, Any]:
 
 def _digest(fields: Mapping[str, Any], raws: Mapping[str, bytes | None]) -> str:
     arrays = {name: None if part is None else hashlib.sha256(part).hexdigest() for name, part in raws.items()}
-    canonical = json.dumps({**fields, "arrays": arrays}, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()
+    return json_sha256({**fields, "arrays": arrays})
+
+
+def json_sha256(content: Mapping[str, Any]) -> str:
+    """SHA-256, hex, of the canonical JSON: keys sorted, no spaces."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def plain(part: Any) -> dict[str, Any] | None:

@@ -1,12 +1,10 @@
 """A diagnosis as people read it."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from gpicl_bench.diagnosing import Diagnosis
 from gpicl_bench.diagnosing.cell import Cell, Estimate
-from gpicl_bench.reporting.rows import NOTHING, Number, interval, number
+from gpicl_bench.reporting.rows import Number, interval, number
 from gpicl_bench.reporting.text import plain
 
 
@@ -39,7 +37,7 @@ class Diagnosed:
 
 def diagnosed(name: str | None, diagnosis: Diagnosis) -> Diagnosed:
     """What a diagnosis found; `name` is that of its learner among the results, None if there are none."""
-    first, question = diagnosis.cells[0], diagnosis.question
+    question = diagnosis.question
     return Diagnosed(
         name=plain(diagnosis.learner.name if name is None else name),
         known=name is not None,
@@ -47,11 +45,11 @@ def diagnosed(name: str | None, diagnosis: Diagnosis) -> Diagnosed:
         verdict=diagnosis.verdict,
         reason=plain(diagnosis.phase.reason),
         asked=f"{question.num_episodes:,} episodes a cell; seed {question.seed} repeats it",
-        spans=(_span(first.positions[: first.early]), _span(first.positions[first.early :])),
+        spans=diagnosis.spans,
         cells=[_cell(cell) for cell in diagnosis.cells],
         unmeasured=[(plain(what), plain(why)) for what, why in diagnosis.unmeasured.items()],
         symmetries=[(plain(s.name), _positions(s.positions), _number(s.share)) for s in diagnosis.symmetries],
-        ledger=_ledger(diagnosis),
+        ledger=[(name, plain(cost)) for name, cost in diagnosis.costs.items()],
     )
 
 
@@ -60,30 +58,6 @@ def _cell(cell: Cell) -> tuple[str, str, Number, Number, Number, Number]:
         _number(estimate) for estimate in (cell.accuracy_early, cell.accuracy_late, cell.knowledge, cell.improvement)
     )
     return plain(cell.name), f"{cell.num_tasks:,}", early, late, known, gained
-
-
-def _ledger(diagnosis: Diagnosis) -> list[tuple[str, str]]:
-    ledger = diagnosis.ledger
-    carried = "unknown" if ledger.state_bytes is None else f"{ledger.state_bytes:,} bytes"
-    first = f"the first call of {ledger.episodes_a_call} {ledger.first_seconds:.2f} s"
-    return [
-        ("state", plain(f"{carried} ({ledger.state})")),
-        ("parameters", "unknown" if ledger.parameters is None else f"{ledger.parameters:,}"),
-        ("time", plain(f"{1000 * ledger.episode_seconds:.2f} ms an episode on {ledger.device}, {first}")),
-        ("meta-training", _told(ledger.meta_training)),
-    ]
-
-
-def _told(card: Mapping[str, Any]) -> str:
-    if dict(card) == {"suite": "none"}:
-        return "none"
-    return plain(", ".join(f"{name} {value}" for name, value in card.items())) or "unknown"
-
-
-def _span(positions: tuple[int, ...]) -> str:
-    if not positions:
-        return NOTHING
-    return f"k = {positions[0]} … {positions[-1]}" if len(positions) > 1 else f"k = {positions[0]}"
 
 
 def _positions(positions: tuple[int, ...]) -> str:

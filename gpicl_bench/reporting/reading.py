@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gpicl_bench.diagnosing import Diagnosis, load_diagnosis
+from gpicl_bench.diagnosing.storage import FORMAT as DIAGNOSIS
 from gpicl_bench.errors import ResultError
 from gpicl_bench.evaluation.comparison import SAME, Runs, by_learner, identity
 from gpicl_bench.evaluation.results import LearnerRecord, Result
 from gpicl_bench.evaluation.storage import load_result
 from gpicl_bench.registration import registry
-
-_DIAGNOSIS = "gpicl-bench-diagnosis/1"
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +71,7 @@ def _read(path: Path) -> Source:
         what = "this is neither a result file nor a diagnosis file"
         raise ResultError(what, got=f"{type(error).__name__}: {error}", where=str(path)) from error
     known = content if isinstance(content, dict) else {}
-    loaded = load_diagnosis(path) if known.get("format") == _DIAGNOSIS else load_result(path)
+    loaded = load_diagnosis(path) if known.get("format") == DIAGNOSIS else load_result(path)
     return Source(path, known["digest"], loaded)  # the loaders have checked it
 
 

@@ -178,8 +178,12 @@ def learner(context_x, context_y, query_x):
     return query_x[:, :10]
 
 def status(pid, field):
-    found = re.search(rf"^{field}:\\s+(\\d+)", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
-    return int(found[1]) if found else 0  # of a process that has just ended
+    try:
+        text = Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):  # any process of the machine may end between the list and here
+        return 0
+    found = re.search(rf"^{field}:\\s+(\\d+)", text, re.MULTILINE)
+    return int(found[1]) if found else 0  # a zombie has no memory
 
 def of_workers():
     return max([0, *(status(pid, "VmHWM") for pid in os.listdir("/proc") if pid.isdigit() and status(pid, "PPid") == os.getpid())])

@@ -135,10 +135,16 @@ class Split:
         key, dimension = child_key(self.key("input"), i), self.dataset.dimension
         return Task(
             i,
-            self._label_map(i),
+            self.label_map(i),
             tasks.projection(key, dimension) if self.spec.input == "proj" else None,
             tasks.pixel_order(key, dimension) if self.spec.input == "pixperm" else None,
         )
+
+    def label_map(self, i: int) -> Int32[np.ndarray, " C"]:
+        """ρ of task i, which is quick: its projection is not drawn."""
+        if self.spec.label == "none":
+            return np.arange(self.dataset.num_classes, dtype=np.int32)
+        return tasks.label_map(child_key(self.key("label"), i), self.dataset.num_classes)
 
     def episode(self, i: int, e: int = 0) -> Episode:
         """Episode e of task i, both from 0 to 2^64 - 1."""
@@ -165,7 +171,7 @@ class Split:
             np.stack([episode.y for episode in drawn]),
             np.array([i for i, _ in chosen], np.uint64),
             np.array([e for _, e in chosen], np.uint64),
-            np.stack([split._label_map(i) for i, _ in chosen]),
+            np.stack([split.label_map(i) for i, _ in chosen]),
         )
 
     def sampler(
@@ -251,11 +257,6 @@ class Split:
         check_integer("batch_size", batch_size, 1, 2**32 - 1)
         if num_tasks is not None:
             check_integer("num_tasks", num_tasks, 1, 2**32 - 1)
-
-    def _label_map(self, i: int) -> Int32[np.ndarray, " C"]:
-        if self.spec.label == "none":
-            return np.arange(self.dataset.num_classes, dtype=np.int32)
-        return tasks.label_map(child_key(self.key("label"), i), self.dataset.num_classes)
 
     def _episode(self, part: Part, i: int, e: int) -> Episode:
         known, task = self.dataset, self.task(i)

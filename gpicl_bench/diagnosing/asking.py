@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from jaxtyping import Float64, Int16, Int32, Int64
 
-from gpicl_bench import tasks
 from gpicl_bench.diagnosing.cell import Cell, Tasks
 from gpicl_bench.errors import LearnerError
 from gpicl_bench.learners import Adapter, Block
@@ -56,6 +55,7 @@ def ask_cell(
 ) -> Cell:
     """One cell: these episodes of a split, pairs (i, e). Without an adapter 1-NN answers."""
     asked, early = positions(split.info.T)
+    images = np.bincount(split.part.labels, minlength=split.info.C)  # of each class
     outcome, expected, attainable = [], [], []
     for start in range(0, len(episodes), BLOCK):
         part = episodes[start : start + BLOCK]
@@ -63,7 +63,8 @@ def ask_cell(
         prediction = nearest(block, asked) if adapter is None else predicted(adapter.predict(block, asked))
         outcome.append(prediction == block.y[:, asked])
         for (i, _), y, labels in zip(part, block.y, prediction, strict=True):
-            left = _left(split, i)
+            left = np.empty_like(images)
+            left[split.label_map(i)] = images
             expected.append(_share(left, y, labels, asked, split.dataset.replacement))
             attainable.append(1 - _share(left, y, y[asked], asked, split.dataset.replacement))
         advance(len(part))
@@ -98,22 +99,8 @@ def _share(
     asked: Int64[np.ndarray, " P"],
     replacement: bool,
 ) -> Float64[np.ndarray, " P"]:
-    """The share of each label among what a task has left to draw after k examples; `left`: of each class at first."""
+    """The share of each label among what a task has left to draw after k examples; `left`: images of each at first."""
     if replacement:
         return left[labels] / left.sum()
     shown = (y == labels[:, None]) & (np.arange(len(y)) < asked[:, None])
     return (left[labels] - shown.sum(axis=1)) / (left.sum() - asked)
-
-
-def _left(split: Split, task: int) -> Int64[np.ndarray, " C"]:
-    """How many images of each label a task has."""
-    left = np.zeros(split.info.C, np.int64)
-    left[_label_map(split, task)] = np.bincount(split.part.labels, minlength=split.info.C)
-    return left
-
-
-def _label_map(split: Split, task: int) -> Int32[np.ndarray, " C"]:
-    """The label of each class, without drawing the task's projection."""
-    if split.spec.label == "none":
-        return np.arange(split.info.C, dtype=np.int32)
-    return tasks.label_map(child_key(split.key("label"), task), split.info.C)

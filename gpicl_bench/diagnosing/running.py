@@ -98,7 +98,6 @@ class _Diagnosed:
         here, record = provenance(), learner_record(self.loaded, self.adapter)
         unmeasured: dict[str, str] = {}
         fresh = self.suite.at_round(hashlib.sha256(self._stream("unseen").encode()).hexdigest()).meta_test
-        _check_pool(record.card.get("meta_training"))
         seen, known, why = seen_tasks(dict(record.card), self.suite, self.loaded.name)
         cells = [*self._unseen(fresh, unmeasured)]
         if known is None:
@@ -182,10 +181,3 @@ class _Diagnosed:
 
     def _rng(self, what: str) -> np.random.Generator:
         return np.random.default_rng(root_key(self._stream(what)))
-
-
-def _check_pool(training: Any) -> None:
-    """The numbers of a card that say which tasks were seen."""
-    for name, least, most in (("num_tasks", 1, 2**64), ("seed", 0, 2**64 - 1)):
-        if isinstance(training, dict) and name in training:
-            check_integer(f"the card's meta_training.{name}", training[name], least, most)

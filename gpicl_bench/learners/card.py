@@ -1,30 +1,62 @@
 """The card: what a learner says of itself. What it leaves out is unknown."""
 
 import json
-from collections.abc import Mapping
+import math
+import re
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, NamedTuple
 
 from gpicl_bench.errors import LearnerError
 from gpicl_bench.learners.prediction import calling
 from gpicl_bench.suite import Info
 
-FIELDS = {
-    "meta_training": "the string 'none', or an object with any of suite, num_tasks, seed, steps",
-    "stochastic": "whether it takes a key: true or false",
-    "max_examples": "the longest episode it can take, T",
-    "licence": "of code and weights",
-    "weights_sha256": "of the file of its weights: 64 hex digits",
-    "link": "a page or a paper",
+
+class Field(NamedTuple):
+    """A field of a card: what it means, for people, and whether a value can be one."""
+
+    means: str
+    holds: Callable[[Any], bool]
+
+
+def _integer(least: int, most: int | None = None) -> Callable[[Any], bool]:
+    def holds(value: Any) -> bool:
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        return whole and least <= value and (most is None or value <= most)
+
+    return holds
+
+
+def _text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _duration(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
+
+
+META_TRAINING = {
+    "suite": Field("the id of a suite", _text),
+    "num_tasks": Field("how many tasks it met: from 1 to 2^64", _integer(1, 2**64)),
+    "seed": Field("of its tasks: from 0 to 2^64 - 1", _integer(0, 2**64 - 1)),
+    "steps": Field("of the meta-optimiser: 0 or more", _integer(0)),
+    "seconds": Field("of meta-training: 0 or more", _duration),
+    "hardware": Field("what it was meta-trained on", _text),
 }
-_META_TRAINING = {"suite", "num_tasks", "seed", "steps"}
-_TYPES: dict[str, type | tuple[type, ...]] = {
-    "meta_training": (str, dict),
-    "stochastic": bool,
-    "max_examples": int,
-    "licence": str,
-    "weights_sha256": str,
-    "link": str,
+FIELDS = {
+    "meta_training": Field(
+        f"the string 'none', or an object with any of {', '.join(META_TRAINING)}",
+        lambda value: value == "none" or isinstance(value, dict),
+    ),
+    "parameters": Field("how many numbers meta-training has set: 0 or more", _integer(0)),
+    "stochastic": Field("whether it takes a key: true or false", lambda value: isinstance(value, bool)),
+    "max_examples": Field("the longest episode it can take, T: 1 or more", _integer(1)),
+    "licence": Field("of code and weights", _text),
+    "weights_sha256": Field(
+        "of the file of its weights: 64 lower-case hex digits",
+        lambda value: _text(value) and re.fullmatch("[0-9a-f]{64}", value) is not None,
+    ),
+    "link": Field("a page or a paper", _text),
 }
 
 
@@ -32,31 +64,28 @@ def check_card(learner: Any, info: Info, name: str) -> None:
     """Check the learner's card, `learner.card`, if it has one.
 
     Raises:
-        LearnerError: a field is unknown or of the wrong type, or the episodes are too long for the learner.
+        LearnerError: a field is unknown or malformed, the card contradicts itself, or the episodes are too long for
+            the learner.
     """
     with calling(f"{name}.card"):
         card = getattr(learner, "card", {})
     if not isinstance(card, Mapping):
         raise LearnerError("a card is a dictionary", got=type(card).__name__, where=name)
-    for field, value in card.items():
-        if field not in FIELDS:
-            near = get_close_matches(str(field), FIELDS, n=1)
-            hint = f"did you mean {near[0]}?" if near else None
-            raise LearnerError(
-                "a card has an unknown field", expected=", ".join(FIELDS), got=field, where=name, hint=hint
-            )
-        if not isinstance(value, _TYPES[field]) or (field == "max_examples" and isinstance(value, bool)):
-            raise LearnerError(f"the card's {field} is malformed", expected=FIELDS[field], got=repr(value), where=name)
-    training = card.get("meta_training", {})
-    malformed = set(training) - _META_TRAINING if isinstance(training, dict) else training != "none"
-    if malformed:
-        raise LearnerError(
-            "the card's meta_training is malformed", expected=FIELDS["meta_training"], got=training, where=name
-        )
+    _check_fields(card, FIELDS, "", name)
+    training = card.get("meta_training")
+    if isinstance(training, dict):
+        _check_fields(training, META_TRAINING, "meta_training.", name)
     try:
-        json.dumps(dict(card))
-    except TypeError as error:
+        json.dumps(dict(card), allow_nan=False)
+    except (TypeError, ValueError) as error:
         raise LearnerError("a card holds plain values only", got=str(error), where=name) from error
+    if training == "none" and card.get("parameters"):
+        raise LearnerError(
+            "the card contradicts itself",
+            expected="no parameters, where nothing was meta-trained",
+            got=f"parameters: {card['parameters']}",
+            where=f"{name}.card",
+        )
     longest = card.get("max_examples")
     if longest is not None and longest < info.T:
         raise LearnerError(
@@ -65,6 +94,32 @@ def check_card(learner: Any, info: Info, name: str) -> None:
             got=f"T = {info.T}",
             where=name,
         )
+
+
+def _check_fields(values: Mapping[Any, Any], fields: Mapping[str, Field], inside: str, name: str) -> None:
+    for field, value in values.items():
+        if field not in fields:
+            near = get_close_matches(str(field), fields, n=1)
+            raise LearnerError(
+                "a card has an unknown field",
+                expected=", ".join(f"{inside}{known}" for known in fields),
+                got=f"{inside}{field}",
+                where=name,
+                hint=f"did you mean {near[0]}?" if near else None,
+            )
+        if not fields[field].holds(value):
+            raise LearnerError(
+                f"the card's {inside}{field} is malformed",
+                expected=fields[field].means,
+                got=_shown(value),
+                where=name,
+            )
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, int) and value.bit_length() > 100:  # str() refuses very long ones
+        return f"about 2^{value.bit_length() - 1}"
+    return repr(value)
 
 
 def is_stochastic(learner: Any) -> bool:

@@ -101,3 +101,11 @@ class PictureError(GpiclBenchError):
 
 class ReportError(GpiclBenchError):
     """A report cannot be made."""
+
+
+class EntryError(GpiclBenchError):
+    """A leaderboard entry cannot be made, read or verified."""
+
+
+class RoundError(GpiclBenchError):
+    """A hidden round refuses what it was asked."""

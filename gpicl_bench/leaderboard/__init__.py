@@ -1,0 +1,1 @@
+"""Leaderboards: entries with all their evidence, their verification, hidden rounds, and the pages made of them."""

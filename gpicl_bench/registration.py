@@ -78,6 +78,18 @@ class SuiteSpec:
         return parse_id(self.id)[0]
 
     @property
+    def base(self) -> str:
+        """The base dataset, without its view.
+
+        >>> SuiteSpec("mnist_8-proj-perm-v0").base
+        'mnist'
+        """
+        from gpicl_bench.datasets import DATASETS
+
+        known = DATASETS.get(self.dataset)
+        return self.dataset if known is None or known.base is None else known.base
+
+    @property
     def input(self) -> str:
         return parse_id(self.id)[1]
 

@@ -146,6 +146,10 @@ class Split:
             return np.arange(self.dataset.num_classes, dtype=np.int32)
         return tasks.label_map(child_key(self.key("label"), i), self.dataset.num_classes)
 
+    def labels(self, i: int, e: int = 0) -> Int32[np.ndarray, " T"]:
+        """y of episode e of task i, which is quick: no input is made."""
+        return self.label_map(i)[self.part.labels[self._indices(self.part, i, e)]]
+
     def episode(self, i: int, e: int = 0) -> Episode:
         """Episode e of task i, both from 0 to 2^64 - 1."""
         return self._episode(self.part, i, e)
@@ -258,10 +262,12 @@ class Split:
         if num_tasks is not None:
             check_integer("num_tasks", num_tasks, 1, 2**32 - 1)
 
-    def _episode(self, part: Part, i: int, e: int) -> Episode:
-        known, task = self.dataset, self.task(i)
+    def _indices(self, part: Part, i: int, e: int) -> Int32[np.ndarray, " T"]:
         key = child_key(child_key(self.key("examples"), i), e)
-        indices = tasks.draw_indices(key, len(part), self.spec.num_examples, known.replacement)
+        return tasks.draw_indices(key, len(part), self.spec.num_examples, self.dataset.replacement)
+
+    def _episode(self, part: Part, i: int, e: int) -> Episode:
+        known, task, indices = self.dataset, self.task(i), self._indices(part, i, e)
         pixels = part.pixels[indices]
         if task.projection is not None:
             whole = tasks.project(task.projection, pixels, known.center)

@@ -151,6 +151,14 @@ def test_a_shorter_episode_is_a_prefix():
     assert a.y[:7].tobytes() == b.y.tobytes()
 
 
+@pytest.mark.parametrize("id", ["digits-proj-perm-v0", "random-none-perm-v0"])
+def test_labels_and_label_maps_are_those_of_the_episode_and_the_task(id):
+    split = make(id).meta_validation
+    assert np.array_equal(split.labels(3, 2), split.episode(3, 2).y)
+    assert not np.array_equal(split.labels(3, 2), split.labels(3, 1))
+    assert np.array_equal(split.label_map(3), split.task(3).label_map)
+
+
 def test_seen_tasks_are_training_tasks_on_other_images():
     suite = make("digits-proj-perm-v0")
     assert np.array_equal(suite.seen(5).task(3).projection, suite.meta_train.at_seed(5).task(3).projection)

@@ -10,7 +10,18 @@ import sys
 import traceback
 from types import ModuleType
 
-from gpicl_bench.commands import auditing, comparing, describing, diagnosing, fetching, listing, reporting, scoring
+from gpicl_bench.commands import (
+    auditing,
+    comparing,
+    describing,
+    diagnosing,
+    fetching,
+    listing,
+    reporting,
+    scoring,
+    submitting,
+    verifying,
+)
 from gpicl_bench.commands.interruption import exit_status, terminable
 from gpicl_bench.errors import GpiclBenchError
 
@@ -23,6 +34,8 @@ _COMMANDS = {
     "list": listing,
     "show": describing,
     "data": fetching,
+    "submit": submitting,
+    "verify": verifying,
 }
 
 
@@ -56,6 +69,7 @@ def _run(parser: argparse.ArgumentParser, arguments: list[str]) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without × or ≥ shows ? there
     options = parser.parse_args(arguments)
+    options.given = arguments
     try:
         with terminable():
             status: int = options.run(options)

@@ -2,6 +2,7 @@
 
 import argparse
 import ast
+from collections.abc import Sequence
 from typing import Any
 
 from gpicl_bench.builtin import BENCHMARKS
@@ -87,18 +88,23 @@ def add_learner(parser: argparse.ArgumentParser) -> None:
 
 
 def learner_arguments(options: argparse.Namespace) -> dict[str, Any]:
-    """The arguments of make_learner: key=value, the value a Python literal or else a string."""
-    pairs = [_argument(text) for text in options.learner_arg]
+    """The arguments of make_learner that `--learner-arg` gives."""
+    return argument_pairs("--learner-arg", options.learner_arg)
+
+
+def argument_pairs(option: str, texts: Sequence[str]) -> dict[str, Any]:
+    """Arguments of make_learner: key=value, the value a Python literal or else a string."""
+    pairs = [_argument(option, text) for text in texts]
     keys = [key for key, _ in pairs]
     if len(set(keys)) < len(keys):
         raise InvalidArgument("an argument is given twice", got=", ".join(sorted(k for k in keys if keys.count(k) > 1)))
     return dict(pairs)
 
 
-def _argument(text: str) -> tuple[str, Any]:
+def _argument(option: str, text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     if not equals or not key.isidentifier():
-        raise InvalidArgument("--learner-arg is malformed", expected="key=value", got=text)
+        raise InvalidArgument(f"{option} is malformed", expected="key=value", got=text)
     try:
         return key, ast.literal_eval(value)
     except (ValueError, SyntaxError):

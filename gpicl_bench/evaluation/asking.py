@@ -15,6 +15,7 @@ from gpicl_bench.learners import Block
 from gpicl_bench.learners.prediction import predicted
 from gpicl_bench.learners.sequence import BLOCK
 from gpicl_bench.streams import child_key, root_key
+from gpicl_bench.suite import Split
 
 _TASKS = 16  # a block at most, where a learner is asked one episode at a time: little work is lost with one
 _SHARES = 4  # blocks for each worker at least
@@ -49,10 +50,15 @@ def ask(plan: Plan, blocks: Iterable[range]) -> Generator[Answered]:
 
 def drawn(plan: Plan, tasks: range) -> Block:
     """Episode 0 of each task, with a key for each."""
-    root = root_key(f"gpicl-bench/learner/{plan.setting.learner_seed}")
-    episodes = [plan.split.episode(i) for i in tasks]
+    return episodes(plan.split, tasks, plan.setting.learner_seed)
+
+
+def episodes(split: Split, tasks: Sequence[int], learner_seed: int) -> Block:
+    """Episode 0 of each of these tasks, with the key that a stochastic learner gets for it."""
+    root = root_key(f"gpicl-bench/learner/{learner_seed}")
+    found = [split.episode(i) for i in tasks]
     keys = np.stack([child_key(root, i) for i in tasks])
-    return Block(tasks, np.stack([e.x for e in episodes]), np.stack([e.y for e in episodes]), keys)
+    return Block(tasks, np.stack([e.x for e in found]), np.stack([e.y for e in found]), keys)
 
 
 def judged(

@@ -48,10 +48,10 @@ def write_entry(entry: Entry, path: Path) -> None:
     write_yaml(path, {name: value for name, value in fields.items() if value is not None or name not in LATER})
 
 
-def with_part(entry: Entry, name: str, fields: Mapping[str, Any]) -> Entry:
-    """The entry with its part `verified` or `marks`, which gets the digest of the entry and its own."""
+def stamped(entry: Entry, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of `verified` or `marks`, with the digest of the entry that they are about and their own."""
     about = {**fields, "entry": entry.digest}
-    return validated({**plain(entry), name: {**about, "digest": part_digest(about)}})
+    return {**about, "digest": part_digest(about)}
 
 
 def entry_paths(folder: Path) -> Iterator[Path]:

@@ -1,0 +1,234 @@
+"""Verifying an entry: its files, its numbers, and its learner, asked again in a process of its own.
+
+A forger whose predictions are made up on a share p of the tasks, and who cannot know which n tasks will be asked again,
+escapes with probability at most (1 - p)^n: tasks are drawn without replacement after the entry was made.
+"""
+
+import datetime
+import platform
+import secrets
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float64, Int16, Int64
+
+from gpicl_bench.diagnosing import load_diagnosis
+from gpicl_bench.errors import EntryError, GpiclBenchError, ResultError, check_integer
+from gpicl_bench.evaluation import load_result
+from gpicl_bench.evaluation.asking import episodes
+from gpicl_bench.evaluation.comparison import Runs
+from gpicl_bench.evaluation.results import Result
+from gpicl_bench.evaluation.storage import close
+from gpicl_bench.leaderboard.bundle import check_files
+from gpicl_bench.leaderboard.claims import claims
+from gpicl_bench.leaderboard.entry import Entry, Verified, plain
+from gpicl_bench.leaderboard.reading import bundle, read_entry, stamped, write_entry
+from gpicl_bench.leaderboard.rerun import Limits, ask_again
+from gpicl_bench.leaderboard.tracks import track
+from gpicl_bench.learners.prediction import predicted
+from gpicl_bench.registration import make
+from gpicl_bench.suite import Split
+
+NUM_TASKS = 64  # asked again: a forger of 5% of the tasks escapes one time in 27
+TOLERANCE = 1e-4  # of a tie: the difference of the two scores, relative to the larger
+MOST_EXCUSED = 0.01  # of the predictions that were compared
+_TIMES = ("episode_seconds",)  # told, and never the same twice
+
+
+def verify(
+    path: str | Path,
+    num_tasks: int | None = NUM_TASKS,
+    seed: str | None = None,
+    limits: Limits | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> Verified:
+    """Verify an entry and write the verdict into it.
+
+    Running a learner runs its code: in a process of its own, with limits, and without a network where the system
+    allows it; but read what you run.
+
+    Args:
+        path: `<suite>/<name>.yaml`.
+        num_tasks: how many tasks are asked again for each run, at every position; None: all.
+        seed: of their choice, 64 hex digits; None: drawn now.
+        limits: of each run's process.
+        say: is told what happens.
+
+    Returns:
+        The entry's part `verified`, as it was written.
+
+    Raises:
+        EntryError: the entry or one of its files is missing, malformed or altered: then nothing is written.
+        DataUnavailable: the suite's images are not on this machine.
+    """
+    path = Path(path)
+    entry = read_entry(path)
+    if num_tasks is not None:
+        num_tasks = check_integer("num_tasks", num_tasks, 1, 2**32)
+    seed = secrets.token_hex(32) if seed is None else seed
+    check_files(entry.files, bundle(path))
+    say(f"{len(entry.files)} files are as the entry says")
+    split = make(entry.suite).meta_test
+    _ = split.part
+    found = _Found(entry, bundle(path), split, say)
+    try:
+        found.check_claims()
+        found.check_outcomes()
+        found.ask_again(num_tasks, seed, limits or Limits())
+        verdict, reason = "verified", ""
+    except GpiclBenchError as error:
+        got = "" if error.got is None else f": {error.got}"
+        verdict, reason = "refuted", f"{error.what}{got}"[:4000]
+    verified = Verified(**stamped(entry, {**found.fields(seed), "verdict": verdict, "reason": reason}))
+    write_entry(entry.model_copy(update={"verified": verified}), path)
+    return verified
+
+
+def chosen(num_tasks: int, count: int | None, seed: str) -> Int64[np.ndarray, " n"]:
+    """The tasks to ask again, in the order in which they are asked: `count` of them, or all, shuffled by the seed."""
+    rng = np.random.default_rng(int(seed, 16))
+    return rng.permutation(num_tasks)[: num_tasks if count is None else count]
+
+
+@dataclass(eq=False)
+class _Found:
+    """What a verification knows so far."""
+
+    entry: Entry
+    folder: Path
+    split: Split
+    say: Callable[[str], None]
+    results: Sequence[Result] = ()
+    scored: bool = False
+    rerun: int = 0
+    compared: int = 0
+    differing: int = 0
+    excused: int = 0
+    isolated: bool = False
+
+    def check_claims(self) -> None:
+        """Results and diagnoses are whole, are of this learner, and say what the entry claims."""
+        self.results = [load_result(self.folder / run.result) for run in self.entry.runs]
+        diagnoses = [load_diagnosis(self.folder / run.diagnosis) for run in self.entry.runs]
+        for run, result in zip(self.entry.runs, self.results, strict=True):
+            _check_learner(self.entry, run.args, run.card, result)
+        derived = claims(self.entry.name, self.results, diagnoses)
+        claimed = plain(self.entry.claimed)
+        for name in (name for name in derived if name not in _TIMES):
+            wanted = [*derived[name]] if isinstance(derived[name], tuple) else derived[name]
+            if not close(claimed[name], wanted):
+                raise EntryError(f"{name} does not follow from the results", expected=str(wanted), got=claimed[name])
+        belongs = track(self.entry.suite, [run.card for run in self.entry.runs])
+        if belongs != self.entry.track:
+            raise EntryError("the track does not follow from the cards", expected=belongs, got=self.entry.track)
+        self.say("its numbers follow from its predictions")
+
+    def check_outcomes(self) -> None:
+        """Every prediction is scored again, against labels that are made anew."""
+        count = self.results[0].setting.num_tasks
+        y = np.stack([self.split.labels(i) for i in range(count)])
+        for result in self.results:
+            wrong = np.argwhere((result.prediction == y) != result.outcome)
+            if len(wrong):
+                i, k = wrong[0].tolist()
+                raise EntryError(
+                    "an outcome contradicts the label", got=f"task {i}, k = {k}, and {len(wrong) - 1} more"
+                )
+        self.scored = True
+        self.say(f"{count:,} tasks scored again: the outcomes are right")
+
+    def ask_again(self, num_tasks: int | None, seed: str, limits: Limits) -> None:
+        """Predictions for some tasks are made again, by a process that does not know the labels."""
+        count = self.results[0].setting.num_tasks
+        tasks = chosen(count, num_tasks, seed)
+        positions = self.results[0].setting.positions
+        isolated = []
+        for number, (run, result) in enumerate(zip(self.entry.runs, self.results, strict=True), 1):
+            block = episodes(self.split, tasks.tolist(), result.setting.learner_seed)
+            args = {**self.entry.learner.args, **run.args}
+            with tempfile.TemporaryDirectory(prefix="gpicl_bench-verify-") as copy:
+                _copy(self.entry, self.folder, Path(copy))
+                found = ask_again(
+                    Path(self.entry.learner.file), Path(copy), args, self.split.info, block, positions, limits
+                )
+            isolated.append(found.isolated)
+            self._compare(found.values, result.prediction[tasks], tasks)
+            self.say(f"run {number}: {len(tasks):,} tasks asked again, {self.differing} predictions differ")
+        self.isolated = all(isolated)
+        if self.excused > MOST_EXCUSED * self.compared:
+            raise EntryError("too many predictions are ties", expected=f"≤ {MOST_EXCUSED:.0%}", got=self.excused)
+
+    def _compare(
+        self,
+        values: Float64[np.ndarray, "n P C"] | Int64[np.ndarray, "n P"],
+        claimed: Int16[np.ndarray, "n P"],
+        tasks: Int64[np.ndarray, " n"],
+    ) -> None:
+        differ = predicted(values) != claimed
+        excused = differ & ties(values, claimed)
+        self.rerun += len(tasks)
+        self.compared += differ.size
+        self.differing += int((differ & ~excused).sum())
+        self.excused += int(excused.sum())
+        wrong = np.argwhere(differ & ~excused)
+        if len(wrong):
+            row, k = wrong[0].tolist()
+            what = "the learner predicts something else than the entry says"
+            said = f"{predicted(values)[row, k]}, claimed {claimed[row, k]}"
+            raise EntryError(what, got=f"task {tasks[row]}, k = {k}: {said}; {len(wrong)} predictions differ")
+
+    def fields(self, seed: str) -> dict[str, Any]:
+        from gpicl_bench import __version__
+
+        runs = Runs(self.entry.name, tuple(self.results)) if self.scored else None
+        return {
+            "score": None if runs is None else runs.mean,
+            "accuracy": None if runs is None else float(runs.accuracy[-1]),
+            "rerun": self.rerun,
+            "compared": self.compared,
+            "differing": self.differing,
+            "excused": self.excused,
+            "tolerance": TOLERANCE,
+            "seed": seed,
+            "isolated": self.isolated,
+            "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+            "version": __version__,
+            "machine": platform.platform(),
+        }
+
+
+def ties(
+    values: Float64[np.ndarray, "n P C"] | Int64[np.ndarray, "n P"], claimed: Int16[np.ndarray, "n P"]
+) -> Bool[np.ndarray, "n P"]:
+    """Where the claimed class scores the best but for the tolerance; never of labels, which have no margin."""
+    if values.ndim == 2:
+        return np.zeros(claimed.shape, bool)
+    best = values.max(axis=2)
+    own = np.take_along_axis(values, claimed[..., None].astype(np.int64), axis=2)[..., 0]
+    return best - own <= TOLERANCE * np.maximum(np.abs(best), np.abs(own))
+
+
+def _check_learner(entry: Entry, args: dict[str, Any], card: dict[str, Any], result: Result) -> None:
+    """The result is of this suite and of the learner of this run."""
+    wanted: dict[str, tuple[Any, Any]] = {
+        "suite": (entry.suite, result.setting.suite),
+        "learner's file": (entry.files[entry.learner.file], result.learner.source_sha256),
+        "arguments": ({**entry.learner.args, **args}, dict(result.learner.args)),
+        "card": (card, dict(result.learner.card)),
+    }
+    for name, (ours, theirs) in wanted.items():
+        if ours != theirs:
+            raise ResultError(f"a result is of another {name}", expected=str(ours), got=theirs)
+
+
+def _copy(entry: Entry, folder: Path, copy: Path) -> None:
+    """What the learner needs; not its results."""
+    evidence = {place for run in entry.runs for place in (run.result, run.diagnosis)}
+    for place in (place for place in entry.files if place not in evidence):
+        (copy / place).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(folder / place, copy / place)

@@ -6,9 +6,9 @@ Each top-level field has its digest, so that an edit is named; `digest` is of al
 
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from gpicl_bench.errors import EntryError
 from gpicl_bench.evaluation.storage import json_sha256
@@ -144,15 +144,6 @@ class Entry(_Model):
     digest: Sha256
     verified: Verified | None = None
     marks: Marks | None = None
-
-    @model_validator(mode="after")
-    def _whole(self) -> Self:
-        """Every file that is named is among the files."""
-        named = [self.learner.file, *(place for run in self.runs for place in (run.result, run.diagnosis))]
-        missing = [place for place in named if place not in self.files]
-        if missing:
-            raise ValueError(f"{missing[0]} is not among the files")
-        return self
 
     @property
     def single_run(self) -> bool:

@@ -32,6 +32,7 @@ def read_entry(path: str | Path) -> Entry:
     try:
         entry = validated(fields)
         _check_digests(entry)
+        _check_whole(entry)
         _check_place(entry, path)
     except (EntryError, TypeError, ValueError) as error:  # JSON refuses keys and values that YAML has
         if not isinstance(error, EntryError):
@@ -92,6 +93,14 @@ def _check_part(name: str, part: Verified | Marks, entry: Entry) -> None:
         raise EntryError(f"{name} was altered after it was written", expected=f"digest {part.digest}")
     if part.entry != entry.digest:
         raise EntryError(f"{name} is of another entry", expected=f"entry: {entry.digest}", got=part.entry)
+
+
+def _check_whole(entry: Entry) -> None:
+    """Every file that is named is among the files."""
+    named = [entry.learner.file, *(place for run in entry.runs for place in (run.result, run.diagnosis))]
+    missing = [place for place in named if place not in entry.files]
+    if missing:
+        raise EntryError("a file is not among the files of the entry", expected="its SHA-256", got=missing[0])
 
 
 def _check_place(entry: Entry, path: Path) -> None:

@@ -31,6 +31,8 @@ from gpicl_bench.suite import Info
 _CHUNK = 2**16
 _LARGEST = 2**31  # bytes of a frame
 _ROWS = 64  # episodes at a time
+_KEPT = ("PATH", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT", "VIRTUAL_ENV")
+_PREFIXES = ("JAX_", "XLA_", "CUDA_", "NVIDIA_", "LD_", "OMP_", "OPENBLAS_", "MKL_")
 
 # A user namespace can be entered only while the process has one thread, so before NumPy is imported.
 _PROGRAM = """
@@ -126,13 +128,11 @@ def _ask(channel: "_Channel", block: Block, rows: slice, positions: Sequence[int
 def _child(folder: Path, limits: Limits) -> Iterator["_Channel"]:
     """A fresh process without our environment's surprises; it and all that it starts end with the block."""
     (theirs_in, ours_out), (ours_in, theirs_out) = os.pipe(), os.pipe()
-    path = os.pathsep.join(p for p in sys.path if p)
-    environment = {**os.environ, "PYTHONPATH": path, "PYTHONHASHSEED": "2718", "PYTHONDONTWRITEBYTECODE": "1"}
     with tempfile.TemporaryFile() as said:
         process = subprocess.Popen(
             [sys.executable, "-c", _PROGRAM, str(theirs_in), str(theirs_out)],
             cwd=folder,
-            env=environment,
+            env=_environment(folder),
             stdin=subprocess.DEVNULL,
             stdout=said,
             stderr=said,
@@ -159,6 +159,16 @@ def _child(folder: Path, limits: Limits) -> Iterator["_Channel"]:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    """What a learner needs to run, and none of the secrets that an environment may hold; this package, and no folder
+    that the parent happens to work in.
+    """
+    kept = {name: value for name, value in os.environ.items() if name in _KEPT or name.startswith(_PREFIXES)}
+    package = str(Path(__file__).resolve().parents[2])
+    fixed = {"PYTHONPATH": package, "PYTHONHASHSEED": "2718", "PYTHONDONTWRITEBYTECODE": "1", "HOME": str(folder)}
+    return {**kept, **fixed}
 
 
 class _Gone(Exception):

@@ -6,6 +6,7 @@ escapes with probability at most (1 - p)^n: tasks are drawn without replacement 
 
 import datetime
 import platform
+import re
 import secrets
 import shutil
 import tempfile
@@ -18,7 +19,7 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int16, Int64
 
 from gpicl_bench.diagnosing import load_diagnosis
-from gpicl_bench.errors import EntryError, GpiclBenchError, ResultError, check_integer
+from gpicl_bench.errors import EntryError, GpiclBenchError, InvalidArgument, ResultError, check_integer
 from gpicl_bench.evaluation import load_result
 from gpicl_bench.evaluation.asking import episodes
 from gpicl_bench.evaluation.comparison import Runs
@@ -69,8 +70,10 @@ def verify(
     path = Path(path)
     entry = read_entry(path)
     if num_tasks is not None:
-        num_tasks = check_integer("num_tasks", num_tasks, 1, 2**32)
+        num_tasks = check_integer("num_tasks", num_tasks, 1, entry.claimed.num_tasks)
     seed = secrets.token_hex(32) if seed is None else seed
+    if not re.fullmatch("[0-9a-f]{64}", seed):
+        raise InvalidArgument("this is no seed", expected="64 lower-case hex digits", got=repr(seed))
     check_files(entry.files, bundle(path))
     say(f"{len(entry.files)} files are as the entry says")
     split = make(entry.suite).meta_test

@@ -55,6 +55,10 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(run=reference)
     command = commands.add_parser("diagnose", help="diagnose the weights that come with the repository")
     command.set_defaults(run=lambda options: diagnose())
+    command = commands.add_parser("entries", help="submit and verify the reference entries of a leaderboard")
+    command.add_argument("--suite", default="digits-proj-perm-v0", metavar="ID", help="(default: digits-proj-perm-v0)")
+    command.add_argument("--names", type=_names, default=[], metavar="NAME,…", help="only these")
+    command.set_defaults(run=lambda options: entries(options.suite, options.names))
     command = commands.add_parser("table", help="write baselines/README.md and the reference curves from the results")
     command.set_defaults(run=lambda options: table())
     return parser
@@ -158,6 +162,13 @@ def diagnose() -> None:
     from baselines.diagnoses import diagnose_shipped
 
     diagnose_shipped()
+
+
+def entries(suite: str, names: list[str]) -> None:
+    """`entries`: the reference entries of a leaderboard."""
+    from baselines.entries import submit_all
+
+    submit_all(suite, names)
 
 
 def table() -> None:

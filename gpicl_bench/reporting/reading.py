@@ -8,7 +8,8 @@ from pathlib import Path
 from gpicl_bench.diagnosing import Diagnosis, load_diagnosis
 from gpicl_bench.diagnosing.storage import FORMAT as DIAGNOSIS
 from gpicl_bench.errors import ResultError
-from gpicl_bench.evaluation.comparison import SAME, Runs, by_learner, identity
+from gpicl_bench.evaluation.comparison import SAME, Runs
+from gpicl_bench.evaluation.identity import by_learner, identity
 from gpicl_bench.evaluation.results import LearnerRecord, Result
 from gpicl_bench.evaluation.storage import load_result
 from gpicl_bench.registration import registry

@@ -239,11 +239,20 @@ def test_what_follows_from_a_seed_makes_no_other_learner(nets):
         [{"num_tasks": 0, "steps": 0}, {"num_tasks": 1600, "steps": 100}],
         [{"suite": "digits-none-perm-v0"}, {}],
         [{"num_tasks": "many", "steps": 1}, {"num_tasks": 16, "steps": 1}],
+        [{"num_tasks": [16], "steps": {"a": 1}}, {"num_tasks": {}, "steps": []}],
     ],
 )
 def test_what_follows_from_no_seed_makes_another_learner(cards, nets):
     results = [carded(result, seed, **card) for seed, (result, card) in enumerate(zip(nets, cards, strict=False))]
     assert counts(results) == {"net": 1, "net #2": 1}
+
+
+@pytest.mark.parametrize("seeds", [([1], [2]), ({"a": 1}, {"a": 2}), (None, 0), ("a", 1.5)])
+def test_a_seed_may_be_anything_that_a_card_can_say(seeds, nets):
+    results = [
+        changed(result, card={"meta_training": {"seed": seed}}) for result, seed in zip(nets, seeds, strict=False)
+    ]
+    assert counts(results) == {"net": 2}
 
 
 def test_a_seed_with_results_of_several_steps_is_of_several_learners(nets):

@@ -93,10 +93,12 @@ def _split(group: Sequence[Result]) -> list[list[Result]]:
         lambda result: result.learner.card.get("weights_sha256"),
     )
     for key in keys:
-        parts: dict[object, list[Result]] = {}
+        parts: dict[str, list[Result]] = {}
         for result in group:
-            parts.setdefault(key(result), []).append(result)
-        if all(max(Counter((r.setting.suite, seed_of(r)) for r in part).values()) == 1 for part in parts.values()):
+            parts.setdefault(repr(key(result)), []).append(result)
+        if all(
+            max(Counter((r.setting.suite, repr(seed_of(r))) for r in part).values()) == 1 for part in parts.values()
+        ):
             break
     return [*parts.values()]
 

@@ -130,7 +130,8 @@ def result_of(content: Any) -> Result:
     """
     wanted = {"format", *_PARTS, "summary", "arrays", "digest"}
     if not isinstance(content, dict) or set(content) != wanted or content["format"] != FORMAT:
-        found = sorted(map(str, content)) if isinstance(content, dict) else type(content).__name__
+        known = isinstance(content, dict)
+        found = f"{sorted(content)}, format {content.get('format')}" if known else type(content).__name__
         raise ResultError("the file has the wrong fields", expected=f"{sorted(wanted)}, format {FORMAT}", got=found)
     setting, learner, provenance, times, audit = (validated(kind, content[name], name) for name, kind in _PARTS.items())
     _check_setting(setting)

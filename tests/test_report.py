@@ -494,6 +494,9 @@ def test_latex():
         r"\bottomrule",
         r"\end{tabular}",
     ]
+    made = table(["Learner"], [["[2cm]"], ["*"], ["a[1]*"]], "", "x")
+    assert made.splitlines()[8:11] == [r"{}[2cm] \\", r"{}* \\", r"a[1]* \\"]
+    assert escaped("<|>") == r"\textless{}\textbar{}\textgreater{}"
     assert escaped("\\~^{}$&#_%") == r"\textbackslash{}\textasciitilde{}\textasciicircum{}\{\}\$\&\#\_\%"
 
 

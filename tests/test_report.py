@@ -23,6 +23,7 @@ from gpicl_bench.reporting.page import page
 from gpicl_bench.reporting.reading import read
 from gpicl_bench.reporting.text import plain
 from tests.conftest import ROOT
+from tests.portrait import CHROMIUM
 from tests.synthetic import PASSED, SUITE, diagnosis, result, trained
 
 OTHER = "digits-none-perm-v0"
@@ -39,7 +40,6 @@ EVIL = [
     "#010203",
     "$\\input{/etc/passwd}$ 50% of_all & more",
 ]
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
 def saved(folder, **contents):

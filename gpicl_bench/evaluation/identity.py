@@ -16,7 +16,7 @@ _OF_A_RUN = (
     "seconds",
     "hardware",
 )  # of meta_training: the seed, and what follows from it
-_SEEDED = re.compile(r"(seed[-_=]?)\d+")
+_SEED = re.compile(r"[-_.]?seed[-_=]?\d+")
 
 
 def by_learner(results: Iterable[Result]) -> dict[str, tuple[Result, ...]]:
@@ -81,7 +81,7 @@ def _lasting(args: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments that all runs of a learner have; of the checkpoint the name, if it has one that names its seed."""
     kept = {key: value for key, value in args.items() if key not in ("seed", "checkpoint")}
     parts = re.split(r"[/\\]", str(args.get("checkpoint", "")))
-    named = [without for part in parts if (without := _SEEDED.sub(r"\1*", part)) != part]
+    named = [rest for part in parts if (rest := _SEED.sub("", part)) != part and rest]
     return {**kept, "checkpoint": named[-1]} if named else kept
 
 
@@ -109,8 +109,9 @@ def _name(group: Sequence[Result], alike: Sequence[Sequence[Result]]) -> str:
     if len(alike) == 1:
         return learner.name
     own, of_each = _told(group), [_told(other) for other in alike]
-    different = [f"{key}={value}" for key, value in own.items() if any(each.get(key, ...) != value for each in of_each)]
-    arguments = f"({', '.join(different)})" if different else ""
+    different = {key: value for key, value in own.items() if any(each.get(key, ...) != value for each in of_each)}
+    told = [f"{value}" if key == "checkpoint" else f"{key}={value}" for key, value in different.items()]
+    arguments = f"({', '.join(told)})" if told else ""
     sources = {other[0].learner.source_sha256 for other in alike}
     source = f" {(learner.source_sha256 or '')[:6]}" if len(sources) > 1 else ""
     return f"{learner.name}{arguments}{source}".strip()

@@ -109,7 +109,7 @@ def _refuse_copies(sources: Sequence[Source]) -> None:
     for source in sources:
         if source.digest in seen:
             got = f"{seen[source.digest]} and {source.path}"
-            raise ResultError("one result is given twice", expected="other files", got=got)
+            raise ResultError("the same content is given twice", expected="other files", got=got)
         seen[source.digest] = source.path
 
 

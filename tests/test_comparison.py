@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn.neighbors import KNeighborsClassifier
 
-from gpicl_bench import Audit, compare, errors, evaluate, load_learner, make
+from gpicl_bench import Audit, compare, errors, evaluate, load_learner, load_result, make
 from gpicl_bench.evaluation.comparison import Runs, weakest
 from gpicl_bench.evaluation.statistics import holm, mcnemar, minimum_detectable, sign_flip, t_interval, two_level
 from tests.conftest import ROOT
@@ -203,6 +203,90 @@ def test_runs_share_everything_but_their_seed():
     found = compare([*runs, *longer])
     assert len({learner.name for learner in found.learners}) == 2
     assert found.groups == (1, 1)
+
+
+def carded(result, seed, args=None, **training):
+    """The same result, of another run."""
+    card = {"meta_training": {"suite": SUITE.id, "seed": seed, **training}, "weights_sha256": f"{seed:x}" * 64}
+    return changed(result, args=args or {}, card=card)
+
+
+@pytest.fixture(scope="module")
+def nets():
+    return [noisy(0.7, "net", salt=salt) for salt in range(6)]
+
+
+def counts(results):
+    return {learner.name: len(learner.results) for learner in compare(results).learners}
+
+
+def test_what_follows_from_a_seed_makes_no_other_learner(nets):
+    """The selected step, the tasks met until then, and what the card will say of time and hardware."""
+    runs = [
+        carded(result, seed, steps=steps, num_tasks=16 * steps, seconds=seed + 0.5, hardware=f"device {seed}")
+        for seed, (result, steps) in enumerate(zip(nets[:3], (100, 260, 220), strict=True))
+    ]
+    assert counts(runs) == {"net": 3}
+    pools = [carded(result, seed, steps=100 + seed, num_tasks=2**10) for seed, result in enumerate(nets[:3])]
+    assert counts(pools) == {"net": 3}
+
+
+@pytest.mark.parametrize(
+    "cards",
+    [
+        [{"num_tasks": 2**10, "steps": 100}, {"num_tasks": 2**11, "steps": 100}],  # other pools
+        [{"num_tasks": 1600, "steps": 100}, {"num_tasks": 3200, "steps": 100}],  # another batch
+        [{"num_tasks": 0, "steps": 0}, {"num_tasks": 1600, "steps": 100}],
+        [{"suite": "digits-none-perm-v0"}, {}],
+        [{"num_tasks": "many", "steps": 1}, {"num_tasks": 16, "steps": 1}],
+        [{"num_tasks": [16], "steps": {"a": 1}}, {"num_tasks": {}, "steps": []}],
+    ],
+)
+def test_what_follows_from_no_seed_makes_another_learner(cards, nets):
+    results = [carded(result, seed, **card) for seed, (result, card) in enumerate(zip(nets, cards, strict=False))]
+    assert counts(results) == {"net": 1, "net #2": 1}
+
+
+@pytest.mark.parametrize("seeds", [([1], [2]), ({"a": 1}, {"a": 2}), (None, 0), ("a", 1.5)])
+def test_a_seed_may_be_anything_that_a_card_can_say(seeds, nets):
+    results = [
+        changed(result, card={"meta_training": {"seed": seed}}) for result, seed in zip(nets, seeds, strict=False)
+    ]
+    assert counts(results) == {"net": 2}
+
+
+def test_a_seed_with_results_of_several_steps_is_of_several_learners(nets):
+    results = [
+        carded(result, seed % 3, steps=100 if seed < 3 else 200, num_tasks=1024) for seed, result in enumerate(nets)
+    ]
+    assert counts(results) == {"net": 3, "net #2": 3}
+
+
+def test_a_checkpoint_that_names_its_seed_says_what_else_it_is(nets):
+    folders = (
+        "tiny/net-paired-seed0",
+        "elsewhere/net-paired-seed11",
+        "tiny/net-shifted-seed0",
+        "net-shifted-seed5/best",
+    )
+    results = [
+        carded(result, seed, {"checkpoint": folder})
+        for result, seed, folder in zip(nets, (0, 11, 0, 5), folders, strict=False)
+    ]
+    assert counts(results) == {"net(net-paired)": 2, "net(net-shifted)": 2}
+    assert counts([results[0], results[3]]) == {
+        "net(tiny/net-paired-seed0)": 1,
+        "net(net-shifted-seed5/best)": 1,
+    }
+    assert counts([carded(nets[0], 0, {"checkpoint": "a"}), carded(nets[1], 1, {"checkpoint": "b"})]) == {"net": 2}
+
+
+def test_the_reference_runs_of_a_baseline_are_one_learner():
+    files = sorted((ROOT / "baselines" / "results" / "digits-tiny").glob("lstm-*/*-v0.json"))
+    assert counts([load_result(file) for file in files]) == {
+        "lstm(lstm-paired)": 3,
+        "lstm(lstm-shifted)": 3,
+    }
 
 
 def test_many_learners_can_still_be_told_apart():

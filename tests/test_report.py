@@ -1,7 +1,9 @@
 """The page of a report: all that the files say, nothing that they could do, the same in every order."""
 
 import base64
+import hashlib
 import html
+import json
 import os
 import re
 import shutil
@@ -21,6 +23,7 @@ from gpicl_bench.reporting.page import page
 from gpicl_bench.reporting.reading import read
 from gpicl_bench.reporting.text import plain
 from tests.conftest import ROOT
+from tests.portrait import CHROMIUM
 from tests.synthetic import PASSED, SUITE, diagnosis, result, trained
 
 OTHER = "digits-none-perm-v0"
@@ -37,7 +40,6 @@ EVIL = [
     "#010203",
     "$\\input{/etc/passwd}$ 50% of_all & more",
 ]
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
 def saved(folder, **contents):
@@ -75,7 +77,7 @@ class Elements(HTMLParser):
 
     def handle_starttag(self, tag, attributes):
         self.found.append((tag, dict(attributes)))
-        if tag not in ("meta", "br"):
+        if tag not in ("meta", "br", "wbr"):
             self.open.append(tag)
 
     def handle_startendtag(self, tag, attributes):
@@ -87,6 +89,11 @@ class Elements(HTMLParser):
     def handle_data(self, data):
         for tag in self.open:
             self.texts[tag] = self.texts.get(tag, "") + data
+
+
+def hash_of(text):
+    """As a policy names a text."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
 def rows(text, suite):
@@ -167,6 +174,40 @@ def test_verdicts_of_several_runs_are_counted(tmp_path):
     assert rows(page(read(saved(tmp_path, **contents))), SUITE)[0][8] == "no learning (2 runs), general learning"
 
 
+def test_runs_that_stopped_at_different_steps_are_one_learner(tmp_path):
+    """And the files say which is which."""
+    steps = (340, 270, 430)
+    cards = [
+        {"meta_training": {"suite": SUITE, "num_tasks": 16 * n, "seed": s, "steps": n}} for s, n in enumerate(steps)
+    ]
+    made = page(read(saved(tmp_path, **{f"r{s}": result("net", seed=s, card=card) for s, card in enumerate(cards)})))
+    ((_, name, _, _, over, _, runs, *_),) = rows(made, SUITE)
+    assert (name, over, runs) == ("net", "3 runs", "3")
+    listed = made[made.index('<section id="files"') :]
+    assert re.findall(r"<td>(seed[^<]*)</td>", listed) == [f"seed {s}, steps {n}" for s, n in enumerate(steps)]
+
+
+def test_a_diagnosis_finds_its_learner_by_its_weights(tmp_path):
+    """Whatever it is called; what has other weights and a seed that two learners have is of neither."""
+    cards = {digit: {**trained(0), "weights_sha256": digit * 64} for digit in "abc"}
+    contents = {
+        "one": result("net", 0.8, seed=1, card=cards["a"]),
+        "two": result("net", 0.3, seed=2, card=cards["b"]),
+        "found": diagnosis("elsewhere", seen="known", card=cards["a"]),
+        "lost": diagnosis("net", seen="known", card=cards["c"]),
+    }
+    material = read(saved(tmp_path, **contents))
+    named = {diagnosis.learner.name: name for name, diagnosis in material.diagnoses}
+    assert named["net"] is None
+    (found,) = material.suites[SUITE][named["elsewhere"]].results
+    assert found.learner.card == cards["a"]
+
+
+def test_long_names_break_where_words_end(tmp_path):
+    made = page(read(saved(tmp_path, a=result("nearest_neighbour_of<b>_x"))))
+    assert ">nearest_<wbr>neighbour_<wbr>of&lt;b&gt;_x</bdi>" in made
+
+
 def test_missing_suites_are_named_and_never_averaged(files, made):
     profile = made[made.index('<section id="profile"') : made.index('<section id="diagnosis"')]
     text = html.unescape(re.sub("<[^>]*>", "", profile))
@@ -222,7 +263,7 @@ def test_what_a_file_says_is_text_and_nothing_else(evil, tmp_path, files, made):
     }
     text = page(read(saved(tmp_path, **others)))
     found, usual = Elements(text), Elements(made)
-    assert {tag for tag, _ in found.found} <= {tag for tag, _ in usual.found} | {"path"}
+    assert {tag for tag, _ in found.found} <= {tag for tag, _ in usual.found} | {"path", "wbr"}
     assert sum(tag == "script" for tag, _ in found.found) == 1
     assert not [key for _, attributes in found.found for key in attributes if key.startswith("on")]
     assert "javascript:" not in text.replace(html.escape(f"javascript:{evil}"), "")
@@ -249,7 +290,14 @@ def test_nothing_is_fetched(made, tmp_path):
         sheet = Elements(text).texts["style"]
         assert "url(" not in sheet
         assert "@import" not in sheet
-        assert "default-src 'none'" in text
+        (policy,) = (
+            a["content"] for tag, a in Elements(text).found if a.get("http-equiv") == "Content-Security-Policy"
+        )
+        allowed = dict(part.strip().split(" ", 1) for part in policy.split(";"))
+        assert allowed.pop("style-src") == allowed.pop("style-src-attr") == "'unsafe-inline'"  # no address can be in it
+        assert allowed.pop("style-src-elem") == hash_of(sheet)
+        assert allowed.pop("script-src") == hash_of(Elements(text).texts["script"])
+        assert allowed == {"default-src": "'none'", "img-src": "data:", "base-uri": "'none'", "form-action": "'none'"}
     assert "ftp:" not in text
 
 
@@ -322,6 +370,50 @@ def test_what_no_page_can_be_made_of(tmp_path):
     assert all(part in refused(*runs) for part in ("no two runs", "a.json", "b.json"))
 
 
+def test_a_folder_is_all_that_is_in_it(files, made, tmp_path):
+    inner = tmp_path / "a folder" / "inner.json"
+    inner.mkdir(parents=True)
+    for number, file in enumerate(files):
+        shutil.copy(file, (inner if number % 2 else tmp_path) / file.name)
+    for other in ('{"format": "another program"}', "[1]", '{"format": 3}', "null"):
+        (inner / f"{len(other)}.json").write_text(other)
+    (inner / "notes.txt").write_text("no JSON")
+    assert page(read([tmp_path])) == made
+    assert "given twice" in refused(tmp_path, files[0])
+
+
+def test_a_folder_with_nothing_to_report_is_named(tmp_path):
+    (tmp_path / "run.json").write_text("{}")
+    said = refused(tmp_path)
+    assert "there is no result and no diagnosis in this folder" in said
+    assert str(tmp_path) in said
+    assert "no result to report" in refused(saved(tmp_path, found=diagnosis())[0].parent)
+
+
+@pytest.mark.parametrize("damage", [lambda text: text[:900], lambda text: text.replace("-result/1", "-result/2")])
+def test_a_folder_hides_no_damage(damage, tmp_path):
+    _, bad = saved(tmp_path, good=result("good"), bad=result("bad"))
+    bad.write_text(damage(bad.read_text()))
+    assert str(bad) in refused(tmp_path)
+
+
+def test_no_number_is_not_a_number(tmp_path):
+    """NaN in a summary, in a time and in a ledger."""
+    for content, field in ((result(), "score"), (diagnosis(), "episode_seconds")):
+        (file,) = saved(tmp_path, x=content)
+        told = json.loads(file.read_text())
+        part = "summary" if field == "score" else "times"
+        told[part][field] = float("nan")
+        file.write_text(json.dumps(told))
+        assert str(file) in refused(file)
+
+
+def test_names_of_files_are_shown_as_they_are(tmp_path):
+    name = 'it\'s "a" <b>file & 50% \u202e'
+    made = page(read(saved(tmp_path, **{name: result()})))
+    assert plain(name) + ".json" in Elements(made).texts["bdi"]
+
+
 @pytest.mark.parametrize(
     "damage",
     [
@@ -339,7 +431,7 @@ def test_a_damaged_file_is_named(content, damage, tmp_path):
     assert "missing.json" in refused(good, tmp_path / "missing.json")
 
 
-@pytest.mark.parametrize("output", ["nowhere/page.html", ".", "a.json", "link.json"])
+@pytest.mark.parametrize("output", ["nowhere/page.html", ".", "a.json", "link.json", "new.json"])
 def test_an_output_that_cannot_be_is_refused_before_any_work(output, tmp_path, monkeypatch, capsys):
     (file,) = saved(tmp_path, a=result())
     (tmp_path / "link.json").symlink_to(file)
@@ -402,6 +494,9 @@ def test_latex():
         r"\bottomrule",
         r"\end{tabular}",
     ]
+    made = table(["Learner"], [["[2cm]"], ["*"], ["a[1]*"]], "", "x")
+    assert made.splitlines()[8:11] == [r"{}[2cm] \\", r"{}* \\", r"a[1]* \\"]
+    assert escaped("<|>") == r"\textless{}\textbar{}\textgreater{}"
     assert escaped("\\~^{}$&#_%") == r"\textbackslash{}\textasciitilde{}\textasciicircum{}\{\}\$\&\#\_\%"
 
 
@@ -419,11 +514,32 @@ def test_a_browser_opens_it_without_a_complaint(made, tmp_path):
     assert "CONSOLE" not in done.stderr, done.stderr
 
 
+def with_program(page, program):
+    """The page with one more program, which its policy allows."""
+    allowed = page.replace("script-src '", f"script-src {hash_of(program)} '", 1)
+    return allowed.replace("</body>", f"<script>{program}</script></body>")
+
+
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 def test_a_browser_copies_the_citation(made, tmp_path):
     """The button says so; where it may not, the text is selected."""
-    pressed = "<script>setTimeout(() => document.querySelector('[data-from=bibtex]').click(), 100)</script></body>"
-    text = re.sub("<meta http-equiv[^>]*>", "", made).replace("</body>", pressed)
-    (tmp_path / "page.html").write_text(text, encoding="utf-8")
+    pressed = "setTimeout(() => document.querySelector('[data-from=bibtex]').click(), 100)"
+    (tmp_path / "page.html").write_text(with_program(made, pressed), encoding="utf-8")
     done = browse(tmp_path / "page.html", "--dump-dom")
     assert re.search(r'role="status">(copied|selected: press Ctrl\+C or ⌘C)<', done.stdout), done.stderr
+    assert "CONSOLE" not in done.stderr, done.stderr
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+@pytest.mark.parametrize(
+    "program",
+    [
+        "new Image().src = 'https://example.org/a.png'",
+        "fetch('https://example.org/').catch(() => 0)",
+        "document.head.append(Object.assign(document.createElement('style'), {textContent: '@import url(https://example.org)'}))",
+        "document.body.insertAdjacentHTML('beforeend', '<img src=x onerror=alert(1)>')",
+    ],
+)
+def test_a_browser_asks_nobody_else(program, made, tmp_path):
+    (tmp_path / "page.html").write_text(with_program(made, program), encoding="utf-8")
+    assert "Content Security Policy" in browse(tmp_path / "page.html", "--dump-dom").stderr

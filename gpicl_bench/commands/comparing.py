@@ -5,7 +5,8 @@ import argparse
 from gpicl_bench.commands.table import print_comparison
 from gpicl_bench.errors import ResultError
 from gpicl_bench.evaluation import Result, compare, load_result
-from gpicl_bench.evaluation.comparison import ONE_MEAN, Runs, by_learner, weakest
+from gpicl_bench.evaluation.comparison import ONE_MEAN, Runs, weakest
+from gpicl_bench.evaluation.identity import by_learner
 from gpicl_bench.registration import benchmark
 
 HELP = "compare result files: paired over tasks, and over meta-training runs where there are several"

@@ -12,7 +12,11 @@ HELP = "make one HTML page of result files and diagnosis files: curves, tables, 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "files", nargs="+", type=Path, metavar="FILE.json", help="written by evaluate or diagnose --output"
+        "files",
+        nargs="+",
+        type=Path,
+        metavar="FILE.json",
+        help="written by evaluate or diagnose --output; of a folder, all that are in it",
     )
     parser.add_argument(
         "--output", type=Path, default=Path("report.html"), metavar="FILE", help="the page (default: report.html)"
@@ -43,7 +47,7 @@ def _check_output(output: Path, files: list[Path]) -> None:
         problem = "an ordinary file"
     elif not os.access(place.parent, os.W_OK):
         problem = "a folder that can be written to"
-    elif place in {file.resolve() for file in files}:
+    elif place.suffix == ".json" or place in {file.resolve() for file in files}:
         problem = "another file than those that are read"
     else:
         return

@@ -4,8 +4,6 @@ The unit is `scores[run, task]`. A run is a meta-training seed, by the learner's
 learner seeds are not runs.
 """
 
-import json
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -16,7 +14,8 @@ import numpy as np
 from jaxtyping import Float64
 
 from gpicl_bench.errors import ResultError, check_integer
-from gpicl_bench.evaluation.results import LearnerRecord, Result
+from gpicl_bench.evaluation.identity import by_learner, seed_of
+from gpicl_bench.evaluation.results import Result
 from gpicl_bench.evaluation.statistics import (
     ALPHA,
     bootstrap,
@@ -42,7 +41,6 @@ SAME = (  # what results must share to be compared
     "positions",
 )
 ONE_MEAN = ("num_tasks", "task_set", "protocol", "learner_seed")  # what those of a benchmark's suites must share
-_OF_A_RUN = ("seed", "seconds", "hardware", "weights_sha256", "checkpoint")  # what another meta-training run changes
 _TWO_LEVEL, _MCNEMAR, _FLIPS = "t over runs and tasks", "exact McNemar", "sign flips over tasks"
 
 
@@ -164,7 +162,8 @@ def compare(results: Iterable[Result] | Mapping[str, Iterable[Result]], at: int 
 
     Args:
         results: one or more for each learner, all of one split. Results that differ in the meta-training seed
-            of their card alone are runs of one learner. Or the runs of each learner, by a name of your own.
+            of their card and in what follows from it alone are runs of one learner. Or the runs of each learner,
+            by a name of your own.
         at: compare accuracy@`at`; None: the score.
 
     Raises:
@@ -196,38 +195,6 @@ def compare(results: Iterable[Result] | Mapping[str, Iterable[Result]], at: int 
     return Comparison(tuple(learners), tuple(pairs), _tie_groups(len(learners), pairs))
 
 
-def by_learner(results: Iterable[Result]) -> dict[str, tuple[Result, ...]]:
-    """The runs of each learner, by a name that no other has.
-
-    Two results are runs of one learner if they differ in nothing but the meta-training seed of their cards and what
-    comes with it: seconds, hardware, the hash of the weights, and the arguments `seed` and `checkpoint`. Where a seed
-    has several weights, they are of several learners that nothing else tells apart: then each stands by itself.
-    """
-    groups: dict[str, list[Result]] = {}
-    for result in results:
-        if not isinstance(result, Result):
-            raise ResultError("this is no result", expected="what evaluate or load_result returns", got=repr(result))
-        groups.setdefault(identity(result.learner), []).append(result)
-    split = [part for group in groups.values() for part in _split(group)]
-    shared = Counter(group[0].learner.name for group in split)
-    named: dict[str, tuple[Result, ...]] = {}
-    for group in split:
-        name = group[0].learner.name
-        name = name if shared[name] == 1 else _full_name(group)
-        number = 1 + sum(known.partition(" #")[0] == name for known in named)
-        named[name if number == 1 else f"{name} #{number}"] = tuple(group)
-    return named
-
-
-def _split(group: Sequence[Result]) -> list[list[Result]]:
-    """The runs of one learner as they are; or by their weights, if one seed has several on one suite."""
-    weights: dict[object, list[Result]] = {}
-    for result in group:
-        weights.setdefault(result.learner.card.get("weights_sha256"), []).append(result)
-    pairs = Counter((result.setting.suite, _seed(result)) for result in group)
-    return [*weights.values()] if max(pairs.values()) > 1 else [[*group]]
-
-
 def _check_same(results: Sequence[Result]) -> None:
     if not results:
         raise ResultError("there is nothing to compare", expected="one result or more")
@@ -251,7 +218,7 @@ def _check_same(results: Sequence[Result]) -> None:
 
 def _check_runs(runs: Runs) -> None:
     """Several results of one learner must be several runs: other seeds, and so other predictions."""
-    seeds = [_seed(result) for result in runs.results]
+    seeds = [seed_of(result) for result in runs.results]
     repeated = next((seed for seed in seeds if seeds.count(seed) > 1), None)
     if len(set(map(repr, seeds))) < len(seeds):
         raise ResultError(
@@ -262,30 +229,6 @@ def _check_runs(runs: Runs) -> None:
         )
     if len({result.prediction.tobytes() for result in runs.results}) < len(seeds):
         raise ResultError("two runs predict exactly the same", expected="one result for each run", got=runs.name)
-
-
-def identity(learner: LearnerRecord) -> str:
-    """Equal for two runs of one learner, and different for two learners."""
-    training, card = learner.card.get("meta_training"), dict(learner.card)
-    args = dict(learner.args)
-    if isinstance(training, dict) and "seed" in training:
-        training = {key: value for key, value in training.items() if key not in _OF_A_RUN}
-        card, args = ({k: v for k, v in part.items() if k not in _OF_A_RUN} for part in (card, args))
-    card = {**card, "meta_training": training}
-    return json.dumps([learner.name, learner.form, learner.source_sha256, args, card], sort_keys=True)
-
-
-def _seed(result: Result) -> object:
-    training = result.learner.card.get("meta_training")
-    return training.get("seed") if isinstance(training, dict) else None
-
-
-def _full_name(runs: Sequence[Result]) -> str:
-    """With the arguments that all runs have."""
-    first, every = runs[0].learner, [result.learner.args for result in runs]
-    shared = [f"{key}={value}" for key, value in first.args.items() if all(args.get(key) == value for args in every)]
-    arguments = f"({', '.join(shared)})" if shared else ""
-    return f"{first.name}{arguments} {(first.source_sha256 or '')[:6]}".strip()
 
 
 def _per_task(result: Result, at: int | None) -> Float64[np.ndarray, " task"]:

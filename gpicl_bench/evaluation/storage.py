@@ -100,7 +100,7 @@ def load_result(path: str | Path) -> Result:
     Raises:
         ResultError: the file is missing, truncated, edited or inconsistent; the error says which.
     """
-    return read_json(path, "result", _read)
+    return read_json(path, "result", result_of)
 
 
 def read_json(path: str | Path, kind: str, read: Callable[[Any], T]) -> T:
@@ -122,10 +122,16 @@ def read_json(path: str | Path, kind: str, read: Callable[[Any], T]) -> T:
         ) from error
 
 
-def _read(content: Any) -> Result:
+def result_of(content: Any) -> Result:
+    """The result that the content of a file holds, checked.
+
+    Raises:
+        ResultError: as `load_result`.
+    """
     wanted = {"format", *_PARTS, "summary", "arrays", "digest"}
     if not isinstance(content, dict) or set(content) != wanted or content["format"] != FORMAT:
-        found = sorted(map(str, content)) if isinstance(content, dict) else type(content).__name__
+        known = isinstance(content, dict)
+        found = f"{sorted(content)}, format {content.get('format')}" if known else type(content).__name__
         raise ResultError("the file has the wrong fields", expected=f"{sorted(wanted)}, format {FORMAT}", got=found)
     setting, learner, provenance, times, audit = (validated(kind, content[name], name) for name, kind in _PARTS.items())
     _check_setting(setting)

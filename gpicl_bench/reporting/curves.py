@@ -13,7 +13,7 @@ from gpicl_bench.reporting.text import plain, shortened
 _WIDTH, _HEIGHT, _LINE = 9.0, 4.5, 0.17  # inches: of the picture, and of a line of names
 _FONT = 8.5  # points
 _FEW = 8  # learners whose bands may be strong
-_LONGEST = 34  # characters of a name
+_LONGEST = 38  # characters of a name
 
 
 def plot(learners: Sequence[Runs], ax: Any = None) -> Any:

@@ -7,6 +7,9 @@ _SPECIAL = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
     **{character: f"\\{character}" for character in "{}$&#_%"},
 }
 _NUMBER = re.compile(r"(?<![\w.])[-−]?\d+\.\d+(?![\w.])")
@@ -23,7 +26,7 @@ def escaped(text: str) -> str:
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], caption: str, label: str) -> str:
     """A table for the package booktabs; the first column holds names, the others numbers."""
-    lines = [" & ".join(map(escaped, header)), *(" & ".join([escaped(r[0]), *map(_cell, r[1:])]) for r in rows)]
+    lines = [" & ".join(map(escaped, header)), *(" & ".join([_first(r[0]), *map(_cell, r[1:])]) for r in rows)]
     head, *body = (f"{line} \\\\" for line in lines)
     return "\n".join(
         [
@@ -41,6 +44,11 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], caption: str, la
             r"\end{table}",
         ]
     )
+
+
+def _first(text: str) -> str:
+    """The first cell of a row; a bracket or a star there would be an option of the row before."""
+    return f"{{}}{escaped(text)}" if text.startswith(("[", "*")) else escaped(text)
 
 
 def _cell(text: str) -> str:

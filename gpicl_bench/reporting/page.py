@@ -1,6 +1,8 @@
 """The page: all that a set of files says, in one HTML file that opens without a network."""
 
 import hashlib
+import re
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +10,7 @@ from typing import Any
 
 from gpicl_bench.errors import ReportError
 from gpicl_bench.evaluation.comparison import Comparison, Runs, compare
-from gpicl_bench.evaluation.results import Result, Setting
+from gpicl_bench.evaluation.results import LearnerRecord, Result, Setting
 from gpicl_bench.reporting import latex, profile
 from gpicl_bench.reporting.citing import bibtex
 from gpicl_bench.reporting.diagnosed import diagnosed
@@ -19,6 +21,7 @@ from gpicl_bench.reporting.style import Style, style
 from gpicl_bench.reporting.text import plain
 
 _FOLDER = Path(__file__).parent
+_PLACES = re.compile(r"(?<=\w[_/(])(?=\w)")
 
 
 @dataclass(frozen=True)
@@ -68,21 +71,33 @@ def _template() -> Any:
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters.update(score=number, heat=lambda value: f"{60 * min(max(value, 0), 1):.0f}%")
+    environment.filters.update(
+        score=number, breakable=_breakable, heat=lambda value: f"{60 * min(max(value, 0), 1):.0f}%"
+    )
     return environment.get_template("page.html")
 
 
 def _assets() -> dict[str, str]:
-    """Style and program of the page; the program by its hash, so that the browser runs no other."""
-    from base64 import b64encode
-
+    """Style and program of the page, each by its hash too, so that the browser takes no other."""
     from markupsafe import Markup
 
     from gpicl_bench import __version__
 
     script, sheet = ((_FOLDER / name).read_text(encoding="utf-8") for name in ("page.js", "page.css"))
-    sha256 = b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return {"script": Markup(script), "sheet": Markup(sheet), "script_sha256": sha256, "version": __version__}
+    hashes = {"script_hash": _hash(script), "sheet_hash": _hash(sheet)}
+    return {"script": Markup(script), "sheet": Markup(sheet), **hashes, "version": __version__}
+
+
+def _hash(text: str) -> str:
+    """As a Content-Security-Policy names it."""
+    return f"sha256-{b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+
+
+def _breakable(text: str) -> Any:
+    """A name as HTML, with places where a line may end."""
+    from markupsafe import Markup, escape
+
+    return Markup("<wbr>").join(escape(part) for part in _PLACES.split(text))
 
 
 def _compared(learners: Mapping[str, Runs]) -> Comparison:
@@ -150,7 +165,16 @@ def _score(value: float | None) -> str:
     return NOTHING if value is None else number(value)
 
 
-def _file(source: Source) -> tuple[str, str, str, str]:
-    content = source.content
-    kind = "result" if isinstance(content, Result) else "diagnosis"
-    return plain(source.path.name), kind, plain(content.learner.name), source.digest
+def _file(source: Source) -> tuple[str, str, str, str, str]:
+    learner = source.content.learner
+    kind = "result" if isinstance(source.content, Result) else "diagnosis"
+    return plain(source.path.name), kind, plain(learner.name), _run(learner), source.digest
+
+
+def _run(learner: LearnerRecord) -> str:
+    """Which meta-training run it is, by its card."""
+    training = learner.card.get("meta_training", "unknown")
+    if not isinstance(training, Mapping):
+        return plain(training)
+    told = [f"{name} {training[name]}" for name in ("seed", "steps") if name in training]
+    return plain(", ".join(told) or "unknown")

@@ -1,17 +1,22 @@
 """Reading the files of a report, and refusing what no page can be made of before anything takes its time."""
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from gpicl_bench.diagnosing import Diagnosis, load_diagnosis
 from gpicl_bench.diagnosing.storage import FORMAT as DIAGNOSIS
 from gpicl_bench.errors import ResultError
-from gpicl_bench.evaluation.comparison import SAME, Runs, by_learner, identity
+from gpicl_bench.evaluation.comparison import SAME, Runs
+from gpicl_bench.evaluation.identity import by_learner, identity
 from gpicl_bench.evaluation.results import LearnerRecord, Result
-from gpicl_bench.evaluation.storage import load_result
+from gpicl_bench.evaluation.storage import FORMAT as RESULT
+from gpicl_bench.evaluation.storage import read_json, result_of
 from gpicl_bench.registration import registry
+
+_OURS = tuple(format.partition("/")[0] for format in (RESULT, DIAGNOSIS))
+_KIND = "result or diagnosis"
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,11 +46,14 @@ class Material:
 def read(paths: Iterable[Path]) -> Material:
     """Read result files and diagnosis files.
 
+    Args:
+        paths: files, and folders: of these every .json file that is a result or a diagnosis, at any depth.
+
     Raises:
-        ResultError: a file cannot be read or was edited, one is given twice, there is no result, or results of one
-            suite cannot stand side by side. The error names the files.
+        ResultError: a file cannot be read or was edited, one is given twice, a folder has none, there is no result,
+            or results of one suite cannot stand side by side. The error names the files.
     """
-    sources = sorted((_read(path) for path in paths), key=_order)
+    sources = sorted((source for path in paths for source in _sources(path)), key=_order)
     _refuse_copies(sources)
     results = {source.path: source.content for source in sources if isinstance(source.content, Result)}
     if not results:
@@ -64,15 +72,30 @@ def read(paths: Iterable[Path]) -> Material:
     )
 
 
-def _read(path: Path) -> Source:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        what = "this is neither a result file nor a diagnosis file"
-        raise ResultError(what, got=f"{type(error).__name__}: {error}", where=str(path)) from error
-    known = content if isinstance(content, dict) else {}
-    loaded = load_diagnosis(path) if known.get("format") == DIAGNOSIS else load_result(path)
-    return Source(path, known["digest"], loaded)  # the loaders have checked it
+def _sources(path: Path) -> list[Source]:
+    if not path.is_dir():
+        return [read_json(path, _KIND, lambda content: _source(path, content))]
+    files = sorted(file for file in path.rglob("*.json") if file.is_file())
+    found = [source for source in map(_if_ours, files) if source is not None]
+    if not found:
+        expected = ".json files written by evaluate or diagnose --output"
+        raise ResultError("there is no result and no diagnosis in this folder", expected=expected, where=str(path))
+    return found
+
+
+def _if_ours(file: Path) -> Source | None:
+    """None for JSON of other programs, which a folder may have too."""
+    return read_json(file, _KIND, lambda content: _source(file, content) if _format(content) in _OURS else None)
+
+
+def _format(content: Any) -> str:
+    """Without its version: a version that is unknown here is refused, not left out."""
+    return str(content.get("format")).partition("/")[0] if isinstance(content, dict) else ""
+
+
+def _source(path: Path, content: Any) -> Source:
+    found = load_diagnosis(path) if _format(content) == _OURS[1] else result_of(content)
+    return Source(path, content["digest"], found)  # the digest was checked
 
 
 def _order(source: Source) -> tuple[str, ...]:
@@ -86,7 +109,7 @@ def _refuse_copies(sources: Sequence[Source]) -> None:
     for source in sources:
         if source.digest in seen:
             got = f"{seen[source.digest]} and {source.path}"
-            raise ResultError("one result is given twice", expected="other files", got=got)
+            raise ResultError("the same content is given twice", expected="other files", got=got)
         seen[source.digest] = source.path
 
 
@@ -130,11 +153,16 @@ def _on(suite: str, learners: dict[str, tuple[Result, ...]], results: dict[Path,
 
 
 def _named(learner: LearnerRecord, learners: dict[str, tuple[Result, ...]]) -> str | None:
-    """The name under which the results of a learner stand; None if it has none."""
-    found = {
-        name: {run.learner.card.get("weights_sha256") for run in runs}
+    """The name under which the results of a learner stand: those of the same weights, else those that it has run.
+
+    None if there are none, or several that nothing tells apart.
+    """
+    own, weights = identity(learner), learner.card.get("weights_sha256")
+    alike = [name for name, runs in learners.items() if identity(runs[0].learner) == own]
+    weighed = [
+        name
         for name, runs in learners.items()
-        if identity(runs[0].learner) == identity(learner)
-    }
-    by_weights = [name for name, weights in found.items() if learner.card.get("weights_sha256") in weights]
-    return next(iter(by_weights), None) if len(found) != 1 else next(iter(found))
+        if weights is not None and any(run.learner.card.get("weights_sha256") == weights for run in runs)
+    ]
+    both = [name for name in weighed if name in alike]
+    return next((names[0] for names in (both, weighed, alike) if len(names) == 1), None)

@@ -42,10 +42,9 @@ def _datasets(suites: Iterable[str]) -> list[str]:
 
 def _base(suite: str) -> str:
     try:
-        name = SuiteSpec(suite).dataset
+        return SuiteSpec(suite).base
     except MalformedId:
         return suite
-    return DATASETS[name].base or name if name in DATASETS else name
 
 
 def _fields(citation: str) -> dict[str, str]:

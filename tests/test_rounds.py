@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import stat
+from copy import deepcopy
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -17,7 +18,8 @@ from gpicl_bench.commands import main
 from gpicl_bench.errors import InvalidArgument, RoundError
 from gpicl_bench.leaderboard import round_scoring, rounds
 from gpicl_bench.leaderboard.entry import entry_digest, field_digests, sealed
-from gpicl_bench.leaderboard.hidden_round import plain, stamp, validated
+from gpicl_bench.leaderboard.hidden_round import LONGEST_REASON, MOST, plain, stamp, validated
+from gpicl_bench.leaderboard.hidden_round import sealed as sealed_round
 from gpicl_bench.leaderboard.playing import Job, answer, play
 from gpicl_bench.leaderboard.reading import write_entry
 from gpicl_bench.leaderboard.round_files import read_round, round_path, write_round
@@ -605,7 +607,7 @@ def test_an_edit_is_named_and_with_other_digests_it_contradicts_the_rest(part, c
         (lambda c: (c.pop("closed"), c.pop("scores")), "not closed"),
         (lambda c: c["scores"]["entries"].pop(), "scores are not those of the entries"),
         (
-            lambda c: c["scores"]["entries"].append({**c["scores"]["entries"][-1]}),
+            lambda c: c["scores"]["entries"].append(deepcopy(c["scores"]["entries"][-1])),
             "scores are not those of the entries",
         ),
         (at("scores", "entries", 0, "score", to=None), "contradicts its verdict"),
@@ -614,7 +616,7 @@ def test_an_edit_is_named_and_with_other_digests_it_contradicts_the_rest(part, c
         (at("closed", "time", to="2030-01-01T19:00:00Z"), "too late to close"),
         (at("revealed", "seed", to="0" * 64), "seed does not follow"),
         (at("revealed", "nonce", to="0" * 64), "not the nonce"),
-        (lambda c: c["entered"].append({**c["entered"][-1]}), "twice"),
+        (lambda c: c["entered"].append(deepcopy(c["entered"][-1])), "twice"),
         (at("name", to="s"), "of another round"),
         (at("scores", "time", to="2030-01-01T17:00:00Z"), "out of order"),
         (at("format", to="gpicl-bench-round/2"), "format is malformed"),
@@ -832,6 +834,23 @@ def test_the_ranking_tells_what_became_of_every_entry(whole, capsys):
     assert "AUDIT FAILED" in said
     for score in whole[2]["score"].scores.entries:
         assert f"  {score.name} " in said
+
+
+def test_the_largest_round_can_still_be_read(whole, tmp_path):
+    """Every entry with the longest name and the worst of reasons."""
+    content = plain(whole[2]["score"])
+    names = [f"{i:064}" for i in range(MOST)]
+    digests = sorted(hashlib.sha256(name.encode()).hexdigest() for name in names)
+    who = [{"digest": d, "suite": SUITE, "name": n, "organiser": False} for d, n in zip(digests, names, strict=True)]
+    none = dict.fromkeys(("rank", "score", "score_interval", "over"))
+    lost = {"verdict": "failed", "reason": "\U0001f600" * LONGEST_REASON, "evidence": "", "results": [], **none}
+    content["entered"] = [{**each, "time": "2030-01-01T07:00:00Z"} for each in who]
+    content["closed"] |= {"digests": digests, "sha256": list_sha256(digests)}
+    content["revealed"]["seed"] = by_hand(content["revealed"]["secret"], list_sha256(digests), "abc")
+    content["scores"]["entries"] = [{**each, **lost} for each in who]
+    hidden = sealed_round({name: value for name, value in content.items() if not name.startswith("digest")})
+    write_round(tmp_path, hidden)
+    assert read_round(tmp_path, "r") == hidden
 
 
 def test_the_help_says_that_code_runs(capsys):

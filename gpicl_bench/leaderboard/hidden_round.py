@@ -27,6 +27,8 @@ from gpicl_bench.errors import RoundError
 from gpicl_bench.leaderboard.entry import Interval, Line, Name, Sha256, Text, entry_digest, field_digests
 
 FORMAT = "gpicl-bench-round/1"
+MOST = 300  # entries: with as many reasons of failure, however they are escaped, the file can still be read
+LONGEST_REASON = 200  # characters
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 
@@ -105,7 +107,7 @@ class Score(_Model):
     name: Name
     organiser: bool
     verdict: Verdict
-    reason: Text
+    reason: Annotated[str, Field(max_length=LONGEST_REASON)]
     rank: Annotated[int | None, Field(ge=1)]
     score: FiniteFloat | None
     score_interval: Interval | None
@@ -136,7 +138,7 @@ class HiddenRound(_Model):
     committed: Time
     organisers_close: Time
     close: Time
-    entered: Annotated[list[Entered], Field(max_length=2000)]
+    entered: Annotated[list[Entered], Field(max_length=MOST)]
     closed: Closed | None = None
     revealed: Revealed | None = None
     scores: Scores | None = None

@@ -17,7 +17,16 @@ from gpicl_bench.evaluation.results import RECORD_TASKS
 from gpicl_bench.evaluation.storage import digest
 from gpicl_bench.leaderboard.entry import Entry, Run
 from gpicl_bench.leaderboard.frozen import check_files, copy_files, entry_path, frozen_entry
-from gpicl_bench.leaderboard.hidden_round import Entered, HiddenRound, Score, Scores, Verdict, stamp, with_parts
+from gpicl_bench.leaderboard.hidden_round import (
+    LONGEST_REASON,
+    Entered,
+    HiddenRound,
+    Score,
+    Scores,
+    Verdict,
+    stamp,
+    with_parts,
+)
 from gpicl_bench.leaderboard.playing import Job, journal, played
 from gpicl_bench.leaderboard.round_files import read_round, write_round
 from gpicl_bench.leaderboard.round_history import ranked, revealed_part
@@ -171,7 +180,7 @@ def _with(entered: Entered, runs: Runs) -> Score:
 def _without(entered: Entered, verdict: Verdict, error: LearnerError | ResultError | RoundError) -> Score:
     """An entry that has no score, and why."""
     got = "" if error.got is None else f": {error.got}"
-    reason = "".join(c if c.isprintable() else " " for c in f"{error.what}{got}")[:1000]
+    reason = "".join(c if c.isprintable() else " " for c in f"{error.what}{got}")[:LONGEST_REASON]
     return Score(
         **_who(entered),
         verdict=verdict,

@@ -767,6 +767,11 @@ def test_the_other_process_says_whose_fault_it_was(tmp_path, monkeypatch):
             play(str(desk))
         assert json.loads((desk / "failure.json").read_text())["learner"] is not ours
     (tmp_path / "run0.json").rmdir()
+    with monkeypatch.context() as broken, pytest.raises(SystemExit):
+        broken.setattr("gpicl_bench.leaderboard.playing.evaluate", None)
+        play(str(desk))
+    failure = json.loads((desk / "failure.json").read_text())
+    assert (failure["learner"], failure["got"]) == (True, "TypeError: 'NoneType' object is not callable")
     answer(Job(**job))
     assert load_result(tmp_path / "run0.json").setting.task_set == f"meta_test@{'1' * 64}"
     assert not (tmp_path / "run0.json.partial").exists()

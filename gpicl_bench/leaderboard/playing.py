@@ -9,7 +9,7 @@ import subprocess
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from gpicl_bench.errors import GpiclBenchError, LearnerError, LearnerFileError, RoundError
 from gpicl_bench.evaluation import evaluate
@@ -82,11 +82,20 @@ def play(desk: str) -> None:
     try:
         answer(job)
     except GpiclBenchError as error:
-        about = {name: getattr(error, name) for name in ("what", "expected", "got", "where", "hint")}
-        told = {name: None if value is None else str(value) for name, value in about.items()}
-        ours = not isinstance(error, LearnerError | LearnerFileError)
-        (Path(desk) / _FAILURE).write_text(json.dumps({"learner": not ours, **told}))
-        sys.exit(1)
+        told = {name: _text(getattr(error, name)) for name in ("what", "expected", "got", "where", "hint")}
+        _fail(desk, isinstance(error, LearnerError | LearnerFileError), told)
+    except Exception as error:  # too little memory, or modules that the learner has changed: no entry stops the others
+        got = f"{type(error).__name__}: {error}"
+        _fail(desk, True, {"what": "the process that measured the learner failed", "got": got})
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
+def _fail(desk: str, learner: bool, told: dict[str, str | None]) -> NoReturn:
+    (Path(desk) / _FAILURE).write_text(json.dumps({"learner": learner, **told}))
+    sys.exit(1)
 
 
 def answer(job: Job) -> None:

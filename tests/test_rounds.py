@@ -265,6 +265,7 @@ def test_commitment_list_and_seed_by_hand(whole):
     assert hidden.closed.digests == sorted(digests) != digests
     lines = "".join(sorted(f"{digest}\n" for digest in digests))
     assert hidden.closed.sha256 == hashlib.sha256(lines.encode()).hexdigest()
+    assert list_sha256(digests) == list_sha256(digests[::-1]) == hidden.closed.sha256
     assert hidden.revealed.seed == by_hand(kept["secret"], hidden.closed.sha256, "abc")
     assert (hidden.revealed.secret, hidden.revealed.nonce) == (kept["secret"], kept["nonce"])
 
@@ -728,6 +729,11 @@ def test_scores_are_final_and_results_are_kept(tmp_path, monkeypatch):
     evaluate(load_learner(folder / SUITE / "e0" / "learner.py", other.info), other, NUM_TASKS).save(output)
     with says("another evaluation: task_set", hidden.revealed.seed, "0{64}"):
         round_scoring.score(folder, "r", NUM_TASKS)
+    (tmp_path / "other.py").write_text(CENTROID + "\n")  # a stranger's, on the right tasks
+    right = make(SUITE).at_round(hidden.revealed.seed)
+    evaluate(load_learner(tmp_path / "other.py", right.info), right, NUM_TASKS).save(output)
+    with says("another evaluation: learner file"):
+        round_scoring.score(folder, "r", NUM_TASKS)
     output.write_text("{}")
     with says("wrong fields", "run0.json"):
         round_scoring.score(folder, "r", NUM_TASKS)
@@ -767,9 +773,10 @@ def test_the_other_process_says_whose_fault_it_was(tmp_path, monkeypatch):
             play(str(desk))
         assert json.loads((desk / "failure.json").read_text())["learner"] is not ours
     (tmp_path / "run0.json").rmdir()
-    with monkeypatch.context() as broken, pytest.raises(SystemExit):
+    with monkeypatch.context() as broken:
         broken.setattr("gpicl_bench.leaderboard.playing.evaluate", None)
-        play(str(desk))
+        with pytest.raises(SystemExit):
+            play(str(desk))
     failure = json.loads((desk / "failure.json").read_text())
     assert (failure["learner"], failure["got"]) == (True, "TypeError: 'NoneType' object is not callable")
     answer(Job(**job))

@@ -15,7 +15,7 @@ from gpicl_bench import load_diagnosis, load_result, make
 from gpicl_bench.commands import main
 from gpicl_bench.errors import EntryError, GpiclBenchError, LearnerFileError, ResultError
 from gpicl_bench.leaderboard import submission as submitting
-from gpicl_bench.leaderboard.bundle import check_content, check_files, check_place, gather
+from gpicl_bench.leaderboard.bundle import check_content, check_files, check_no_others, check_place, gather
 from gpicl_bench.leaderboard.entry import field_digests, plain, schema
 from gpicl_bench.leaderboard.reading import bundle, entry_paths, read_entry, write_entry
 from gpicl_bench.leaderboard.submission import submit
@@ -185,11 +185,11 @@ def test_every_edit_of_a_file_is_named(made, tmp_path):
         file.write_bytes(before)
     (bundle(place) / "more.py").write_text("")
     with pytest.raises(EntryError, match="does not list"):
-        check_files(files, bundle(place))
+        check_no_others(files, bundle(place))
     (bundle(place) / "more.py").unlink()
     (bundle(place) / "metric.py").unlink()
     (bundle(place) / "metric.py").symlink_to(made.parents[2] / "model" / "metric.py")
-    with pytest.raises(EntryError, match="missing"):
+    with pytest.raises(EntryError, match="a link"):
         check_files(files, bundle(place))
 
 

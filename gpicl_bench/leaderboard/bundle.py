@@ -78,26 +78,50 @@ def check_content(place: str, file: Path) -> None:
 
 
 def check_files(files: Mapping[str, str], folder: Path) -> None:
-    """Raise EntryError unless the folder of an entry holds exactly these files, by place and SHA-256."""
+    """Raise EntryError unless the folder of an entry holds these files, by place and SHA-256."""
     for place, sha256 in files.items():
-        check_place(place)
-        path = folder / place
-        if any(part.is_symlink() for part in (path, *path.parents) if folder in part.parents) or not path.is_file():
-            raise EntryError(
-                "a file of the entry is missing", expected="an ordinary file", got=place, where=str(folder)
-            )
-        check_content(place, path)
-        found = sha256_of(path)
-        if found != sha256:
-            raise EntryError(
-                "a file was altered after the entry was made",
-                expected=f"SHA-256 {sha256}",
-                got=found,
-                where=str(path),
-            )
+        _content(folder, place, sha256)
+        check_content(place, folder / place)
+
+
+def check_no_others(files: Mapping[str, str], folder: Path) -> None:
+    """Raise EntryError if the folder of an entry holds a file that is not listed."""
     more = [place for path in _files(folder) if (place := path.relative_to(folder).as_posix()) not in files]
     if more:
         raise EntryError("the entry does not list a file of its folder", got=min(more), where=str(folder))
+
+
+def copy_listed(files: Mapping[str, str], folder: Path, to: Path) -> None:
+    """Copy files of an entry, by place and SHA-256: what will run are these very bytes, and no file besides."""
+    for place, sha256 in files.items():
+        (to / place).parent.mkdir(parents=True, exist_ok=True)
+        (to / place).write_bytes(_content(folder, place, sha256))
+
+
+def _content(folder: Path, place: str, sha256: str) -> bytes:
+    """The bytes of a file of an entry; a link could lead out of the folder."""
+    check_place(place)
+    path = folder / place
+    try:
+        within = [part for part in (path, *path.parents) if folder in (part, *part.parents)]
+        if any(part.is_symlink() for part in within):
+            raise EntryError("a file of the entry is a link", expected="an ordinary file", got=place, where=str(folder))
+        if not path.is_file() or path.stat().st_size > LARGEST:
+            raise EntryError(
+                "a file of the entry is missing",
+                expected=f"an ordinary file of at most {LARGEST:,} bytes",
+                got=place,
+                where=str(folder),
+            )
+        content = path.read_bytes()
+    except OSError as error:
+        raise EntryError("a file of the entry cannot be read", got=error.strerror, where=str(path)) from error
+    found = hashlib.sha256(content).hexdigest()
+    if found != sha256:
+        raise EntryError(
+            "a file was altered after the entry was made", expected=f"SHA-256 {sha256}", got=found, where=str(path)
+        )
+    return content
 
 
 def sha256_of(path: Path) -> str:

@@ -132,7 +132,7 @@ def _child(folder: Path, limits: Limits) -> Iterator["_Channel"]:
         process = subprocess.Popen(
             [sys.executable, "-c", _PROGRAM, str(theirs_in), str(theirs_out)],
             cwd=folder,
-            env=_environment(folder),
+            env=environment(folder),
             stdin=subprocess.DEVNULL,
             stdout=said,
             stderr=said,
@@ -144,8 +144,8 @@ def _child(folder: Path, limits: Limits) -> Iterator["_Channel"]:
         try:
             yield _Channel(ours_in, ours_out, time.monotonic() + limits.seconds, limits)
         except _Gone as error:
-            said.seek(0)
-            process.wait(10)
+            _ended(process)
+            said.seek(0)  # the child has the same place in this file: not before it has written its last word
             lines = said.read()[-4000:].decode(errors="replace").strip().splitlines()
             raise EntryError(
                 "the learner's process ended early",
@@ -161,7 +161,7 @@ def _child(folder: Path, limits: Limits) -> Iterator["_Channel"]:
             process.wait()
 
 
-def _environment(folder: Path) -> dict[str, str]:
+def environment(folder: Path) -> dict[str, str]:
     """What a learner needs to run, and none of the secrets that an environment may hold; this package, and no folder
     that the parent happens to work in.
     """
@@ -169,6 +169,15 @@ def _environment(folder: Path) -> dict[str, str]:
     package = str(Path(__file__).resolve().parents[2])
     fixed = {"PYTHONPATH": package, "PYTHONHASHSEED": "2718", "PYTHONDONTWRITEBYTECODE": "1", "HOME": str(folder)}
     return {**kept, **fixed}
+
+
+def _ended(process: subprocess.Popen[bytes]) -> None:
+    """Wait for a child that has closed its end; one that lives on is ended."""
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 class _Gone(Exception):

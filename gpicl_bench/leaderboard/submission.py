@@ -12,7 +12,7 @@ from gpicl_bench.errors import EntryError, ResultError
 from gpicl_bench.evaluation import evaluate, load_result
 from gpicl_bench.evaluation.planning import learner_record, plan
 from gpicl_bench.evaluation.results import RECORD_TASKS, LearnerRecord, Result
-from gpicl_bench.leaderboard.bundle import check_files, copy, gather, sha256_of
+from gpicl_bench.leaderboard.bundle import check_files, check_no_others, copy, gather, sha256_of
 from gpicl_bench.leaderboard.claims import claims
 from gpicl_bench.leaderboard.entry import FORMAT, Entry, sealed
 from gpicl_bench.leaderboard.reading import bundle, write_entry
@@ -94,6 +94,7 @@ def submit(submission: Submission, folder: Path, *, progress: bool = False) -> P
         done.append((dict(args), result, diagnosis))
     entry = _entry(draft, stage, sources, done)
     check_files(entry.files, stage)
+    check_no_others(entry.files, stage)
     _check_free(path)
     stage.rename(bundle(path))
     write_entry(entry, path)

@@ -8,7 +8,6 @@ import datetime
 import platform
 import re
 import secrets
-import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from gpicl_bench.evaluation.asking import episodes
 from gpicl_bench.evaluation.comparison import Runs
 from gpicl_bench.evaluation.results import Result
 from gpicl_bench.evaluation.storage import close
-from gpicl_bench.leaderboard.bundle import check_files
+from gpicl_bench.leaderboard.bundle import check_files, check_no_others, copy_listed
 from gpicl_bench.leaderboard.claims import claims
 from gpicl_bench.leaderboard.entry import Entry, Verified, plain
 from gpicl_bench.leaderboard.reading import bundle, read_entry, stamped, write_entry
@@ -75,6 +74,7 @@ def verify(
     if not re.fullmatch("[0-9a-f]{64}", seed):
         raise InvalidArgument("this is no seed", expected="64 lower-case hex digits", got=repr(seed))
     check_files(entry.files, bundle(path))
+    check_no_others(entry.files, bundle(path))
     say(f"{len(entry.files)} files are as the entry says")
     split = make(entry.suite).meta_test
     _ = split.part
@@ -155,7 +155,7 @@ class _Found:
             block = episodes(self.split, tasks.tolist(), result.setting.learner_seed)
             args = {**self.entry.learner.args, **run.args}
             with tempfile.TemporaryDirectory(prefix="gpicl_bench-verify-") as copy:
-                _copy(self.entry, self.folder, Path(copy))
+                copy_listed(self._needed, self.folder, Path(copy))
                 found = ask_again(
                     Path(self.entry.learner.file), Path(copy), args, self.split.info, block, positions, limits
                 )
@@ -165,6 +165,12 @@ class _Found:
         self.isolated = all(isolated)
         if self.excused > MOST_EXCUSED * self.compared:
             raise EntryError("too many predictions are ties", expected=f"≤ {MOST_EXCUSED:.0%}", got=self.excused)
+
+    @property
+    def _needed(self) -> dict[str, str]:
+        """The files that the learner needs: not its results."""
+        evidence = {place for run in self.entry.runs for place in (run.result, run.diagnosis)}
+        return {place: sha256 for place, sha256 in self.entry.files.items() if place not in evidence}
 
     def _compare(
         self,
@@ -227,11 +233,3 @@ def _check_learner(entry: Entry, args: dict[str, Any], card: dict[str, Any], res
     for name, (ours, theirs) in wanted.items():
         if ours != theirs:
             raise ResultError(f"a result is of another {name}", expected=str(ours), got=theirs)
-
-
-def _copy(entry: Entry, folder: Path, copy: Path) -> None:
-    """What the learner needs; not its results."""
-    evidence = {place for run in entry.runs for place in (run.result, run.diagnosis)}
-    for place in (place for place in entry.files if place not in evidence):
-        (copy / place).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(folder / place, copy / place)

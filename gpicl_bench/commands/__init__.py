@@ -10,7 +10,17 @@ import sys
 import traceback
 from types import ModuleType
 
-from gpicl_bench.commands import auditing, comparing, describing, diagnosing, fetching, listing, reporting, scoring
+from gpicl_bench.commands import (
+    auditing,
+    comparing,
+    describing,
+    diagnosing,
+    fetching,
+    leaderboard,
+    listing,
+    reporting,
+    scoring,
+)
 from gpicl_bench.commands.interruption import exit_status, terminable
 from gpicl_bench.errors import GpiclBenchError
 
@@ -20,6 +30,7 @@ _COMMANDS = {
     "diagnose": diagnosing,
     "compare": comparing,
     "report": reporting,
+    "leaderboard": leaderboard,
     "list": listing,
     "show": describing,
     "data": fetching,

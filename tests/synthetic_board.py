@@ -45,7 +45,7 @@ def write(
     spread=0.0,
     **fields,
 ):
-    """An entry with its files; fields of `claimed` and of the entry may be given. Returns its path."""
+    """An entry with its files; `claims` and other fields of the entry may be given. Returns its path."""
     place = folder / suite / name
     place.mkdir(parents=True, exist_ok=True)
     cards = [{"meta_training": "none"}] if track == "none" else [trained(seed + n) for n in range(runs)]
@@ -113,9 +113,8 @@ def about(name, suite, track, cards, results, files, verdict, fields):
         "command": f"python -m gpicl_bench.evaluate learner.py --suite {suite}",
         "files": {file: hashlib.sha256(content).hexdigest() for file, content in sorted(files.items())},
     }
-    claimed.update({key: value for key, value in fields.items() if key in claimed})
-    own.update({key: value for key, value in fields.items() if key not in claimed})
-    return {**own, "claimed": claimed}
+    own.update({key: value for key, value in fields.items() if key != "claims"})
+    return {**own, "claimed": {**claimed, **fields.get("claims", {})}}
 
 
 def checked(entry):
@@ -163,9 +162,11 @@ def write_board(folder, entries, suite=SUITE, num_tasks=1024):
             num_tasks=num_tasks,
             spread=0.002,
             authors=[f"Author {n % 37}", "Second Author"],
-            audit=["passed", "passed", "labels withheld", "not auditable", "failed"][n % 5],
-            state_bytes=None if n % 7 == 0 else 2 ** (6 + n * 5 % 23),
-            meta_training_seconds=None if track == "none" or n % 9 == 0 else float(10 * 1.01 ** (n * 37 % 997)),
+            claims={
+                "audit": ["passed", "passed", "labels withheld", "not auditable", "failed"][n % 5],
+                "state_bytes": None if n % 7 == 0 else 2 ** (6 + n * 5 % 23),
+                "meta_training_seconds": None if track == "none" or n % 9 == 0 else float(10 * 1.01 ** (n * 37 % 997)),
+            },
             **extra,
         )
 

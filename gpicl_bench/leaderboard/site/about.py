@@ -27,6 +27,7 @@ def about(place: Place, board: SuiteBoard, row: rows.Row) -> dict[str, Any]:
     return {
         "entry": entry,
         "row": row,
+        "tasks": count(entry.claimed.num_tasks),
         "warnings": _warnings(entry),
         "standing": _standing(place, board),
         "numbers": _numbers(entry),

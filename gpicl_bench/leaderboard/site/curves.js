@@ -11,21 +11,28 @@
   const looks = new Map(); // of an entry: the number of its style, kept as long as it is drawn
 
   const x = (k) => left + ((width - left - right) * k) / last;
-  const y = (value) => top + (height - top - bottom) * (1 - value / 1e4);
+  const y = (value) => top + (height - top - bottom) * (1 - value);
+  const accuracy = (entry, k) => data.curves[entry][k] / data.asked[entry];
   const made = (name, attributes) => {
     const element = document.createElementNS("http://www.w3.org/2000/svg", name);
     for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
     return element;
   };
 
+  // Three digits, rounded as the rest of the page is: a tie goes to the even digit.
+  function digits(value) {
+    const floor = Math.floor(value * 1000);
+    return ((value * 1000 - floor === 0.5 ? floor + (floor % 2) : Math.round(value * 1000)) / 1000).toFixed(3);
+  }
+
   function draw(entry, look) {
     const [colour, dashes, mark] = data.styles[look];
     const group = made("g", { "data-entry": entry });
-    const curve = data.curves[entry];
-    const d = "M" + curve.map((value, k) => `${x(k).toFixed(1)} ${y(value).toFixed(1)}`).join("L");
+    const place = (k) => `${x(k).toFixed(1)} ${y(accuracy(entry, k)).toFixed(1)}`;
+    const d = "M" + data.curves[entry].map((_, k) => place(k)).join("L");
     group.append(made("path", { d, fill: "none", stroke: colour, "stroke-width": 2, "stroke-dasharray": dashes }));
     for (let k = 5; mark && k <= last; k += 10) {
-      group.append(made("path", { d: mark, fill: colour, transform: `translate(${x(k) - 17} ${y(curve[k]) - 5})` }));
+      group.append(made("path", { d: mark, fill: colour, transform: `translate(${x(k) - 17} ${y(accuracy(entry, k)) - 5})` }));
     }
     lines.append(group);
   }
@@ -40,15 +47,15 @@
 
   function show() {
     const k = Number(slider.value);
-    const at_k = (entry) => data.curves[entry][k] / 1e4;
-    const items = [...looks.keys()].sort((a, b) => at_k(b) - at_k(a) || a - b).map((entry) => {
+    const ordered = [...looks.keys()].sort((a, b) => accuracy(b, k) - accuracy(a, k) || a - b);
+    const items = ordered.map((entry) => {
       const item = document.createElement("li");
       const link = document.createElement("a");
       const value = document.createElement("span");
       link.href = data.links[entry];
       link.textContent = data.columns.name[entry];
       value.className = "value";
-      value.textContent = at_k(entry).toFixed(3);
+      value.textContent = digits(accuracy(entry, k));
       item.append(key(looks.get(entry)), link, " ", value);
       return item;
     });

@@ -29,25 +29,21 @@ def write_site(pages: Iterable[tuple[str, str]], folder: Path) -> int:
     Raises:
         EntryError: the folder is somebody else's, or cannot be written.
     """
-    before = _generated(folder)
+    before, made = _generated(folder), dict(pages)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_page(folder / MARKER, _listed(before))  # from here on the folder is ours, whatever ends this
-        written: set[str] = set()
-        for place, content in pages:
-            written.add(place)
-            if place not in before:
-                before.add(place)
+        write_page(folder / MARKER, _listed({*before, *made}))  # whatever ends this, the next call knows what is ours
+        for place, content in made.items():
             (folder / place).parent.mkdir(parents=True, exist_ok=True)
             write_page(folder / place, content)
-        for place in sorted(before - written):
+        for place in before - set(made):
             (folder / place).unlink(missing_ok=True)
         _remove_empty(folder / "entries")
-        write_page(folder / MARKER, _listed(written))
+        write_page(folder / MARKER, _listed(made))
     except OSError as error:
         got = error.strerror or str(error)
         raise EntryError("the pages cannot be written", got=got, where=str(error.filename or folder)) from error
-    return len(written)
+    return len(made)
 
 
 def write_page(path: Path, content: str) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float64
 
 WIDTH, HEIGHT = 560, 330
-LEFT, RIGHT, TOP, BOTTOM = 50, 14, 14, 46  # margins
+LEFT, RIGHT, TOP, BOTTOM = 50, 20, 14, 46  # margins
 
 
 @dataclass(frozen=True)

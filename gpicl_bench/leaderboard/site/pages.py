@@ -12,6 +12,7 @@ from gpicl_bench.leaderboard.entry import TRACKS
 from gpicl_bench.leaderboard.site import pictures, rows
 from gpicl_bench.leaderboard.site.about import about
 from gpicl_bench.leaderboard.site.embedding import embedded
+from gpicl_bench.leaderboard.site.frame import curves_frame
 from gpicl_bench.registration import registry
 
 _FOLDER = Path(__file__).parent
@@ -117,7 +118,7 @@ def _suite(board: SuiteBoard) -> dict[str, Any]:
         "rows": found,
         "choices": rows.choices(filtered),
         "last": first.entry.claimed.last,
-        "frame": pictures.curves_frame(first.entry.claimed.last),
+        "frame": curves_frame(first.entry.claimed.last),
         "chance": pictures.chance(first.evidence),
         "drawn": [
             pictures.line(place, row.page, row.drawn)
@@ -135,7 +136,8 @@ def _setting(board: SuiteBoard) -> str:
     spec = registry[board.suite]
     entries = f"{len(board.places):,} entr{'y' if len(board.places) == 1 else 'ies'}"
     asked = " or ".join(f"{number:,}" for number in tasks)
-    return f"{entries}, asked {asked} tasks of meta_test, T = {spec.num_examples}, fingerprint {spec.fingerprints['meta_test'][:16]}…"
+    fingerprint = spec.fingerprints["meta_test"][:16]
+    return f"{entries}, asked {asked} tasks of meta_test, T = {spec.num_examples}, fingerprint {fingerprint}…"
 
 
 def _benchmark(board: BenchmarkBoard, boards: Mapping[str, SuiteBoard]) -> dict[str, Any]:

@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from gpicl_bench.leaderboard.entry import Entry
 from gpicl_bench.leaderboard.evidence import Evidence
 from gpicl_bench.leaderboard.ranking import Place
@@ -66,11 +64,12 @@ class Cost:
 
 
 def data(evidence: Sequence[Evidence], styles: int = _STYLES) -> dict[str, Any]:
-    """What the program needs to draw learning curves; accuracies are integers, in 1/10000."""
+    """What the program needs to draw learning curves: how often the runs were right together, of how many."""
     looks = [style(n) for n in range(styles)]
     return {
         "frame": {**SIZES, "last": len(evidence[0].accuracy) - 1},
-        "curves": [np.rint(found.accuracy * 1e4).astype(int).tolist() for found in evidence],
+        "curves": [found.right.sum(axis=0).tolist() for found in evidence],
+        "asked": [found.num_tasks * len(found.right) for found in evidence],
         "styles": [(look.colour, look.svg_dashes, look.svg_mark) for look in looks],
     }
 

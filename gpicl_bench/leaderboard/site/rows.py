@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gpicl_bench.leaderboard.boards import Mean
-from gpicl_bench.leaderboard.entry import TRACKS, Entry
+from gpicl_bench.leaderboard.entry import TRACKS, Entry, Track
 from gpicl_bench.leaderboard.ranking import Place
 from gpicl_bench.leaderboard.site.quantity import count, duration, size
 from gpicl_bench.reporting.rows import NOTHING, Number, interval, number
@@ -32,7 +32,7 @@ class Row:
     Attributes:
         page: its page, from the top of the site.
         apart: why it has no rank; empty if it has one.
-        opens: whether a tie group or a track begins here.
+        opens: `opens-track` or `opens-group`, if another one begins here.
         drawn: how its curve looks, if the page begins with it.
     """
 
@@ -44,7 +44,7 @@ class Row:
     rank: str
     group: str
     apart: str
-    opens: bool
+    opens: str
     score: Number
     accuracy: Number
     runs: str
@@ -68,7 +68,6 @@ def rows(places: Sequence[Place]) -> list[Row]:
 
 def _row(place: Place, above: Place | None, drawn: Style | None) -> Row:
     entry, claimed = place.contender.entry, place.contender.entry.claimed
-    same = above is not None and above.contender.entry.track == entry.track and above.group == place.group
     return Row(
         name=entry.name,
         page=page_of(entry),
@@ -78,7 +77,7 @@ def _row(place: Place, above: Place | None, drawn: Style | None) -> Row:
         rank=NOTHING if place.rank is None else str(place.rank),
         group=NOTHING if place.group is None else str(place.group),
         apart=place.contender.apart or "",
-        opens=above is not None and not same,
+        opens="" if above is None else _opens((above.contender.entry.track, above.group), (entry.track, place.group)),
         score=Number(number(place.contender.score), interval(claimed.score_interval)),
         accuracy=Number(number(claimed.accuracy), interval(claimed.accuracy_interval)),
         runs=runs(entry),
@@ -91,6 +90,11 @@ def _row(place: Place, above: Place | None, drawn: Style | None) -> Row:
         parameters=count(claimed.parameters),
         drawn=drawn,
     )
+
+
+def _opens(above: tuple[Track, int | None], here: tuple[Track, int | None]) -> str:
+    """What begins between two rows of these tracks and groups."""
+    return "opens-track" if above[0] != here[0] else "opens-group" if above[1] != here[1] else ""
 
 
 def page_of(entry: Entry) -> str:
@@ -172,7 +176,7 @@ class MeanRow:
     track_name: str
     rank: str
     group: str
-    opens: bool
+    opens: str
     score: Number
     accuracy: str
     missing: str
@@ -192,7 +196,7 @@ def mean_rows(means: Sequence[Mean], suites: Sequence[str]) -> list[MeanRow]:
                 track_name=TRACKS[mean.track],
                 rank=NOTHING if mean.rank is None else str(mean.rank),
                 group=NOTHING if mean.group is None else str(mean.group),
-                opens=above is not None and (above.track, above.group) != (mean.track, mean.group),
+                opens="" if above is None else _opens((above.track, above.group), (mean.track, mean.group)),
                 score=_mean_score(mean),
                 accuracy=NOTHING if mean.accuracy is None else number(mean.accuracy),
                 missing=mean.missing,

@@ -6,6 +6,8 @@
   const order = rows.map((_, i) => i);
   const heads = [...table.querySelectorAll("th[data-column]")];
   const said = document.querySelector(".count");
+  const more = document.querySelector("button.more");
+  let most = 200; // rows that are shown at once: a browser is slow to lay out a thousand
 
   const compare = (a, b) => (a < b ? -1 : a > b ? 1 : 0);
 
@@ -22,6 +24,7 @@
     for (const other of heads) other.removeAttribute("aria-sort");
     head.setAttribute("aria-sort", direction);
     table.classList.toggle("ranked", head.dataset.column === "rank" && sign === 1);
+    filter();
   }
 
   for (const head of heads) {
@@ -37,17 +40,24 @@
     const words = form.elements.text.value.toLowerCase().split(/\s+/).filter(Boolean);
     const chosen = [...form.querySelectorAll("select")].filter((select) => select.value);
     let count = 0;
-    rows.forEach((row, i) => {
+    for (const i of order) {
       const text = data.filters.text[i];
       const keep = words.every((word) => text.includes(word)) && chosen.every((s) => data.filters[s.name][i] === s.value);
-      row.hidden = !keep;
+      rows[i].hidden = !keep || count >= most;
       count += keep;
-    });
-    said.textContent = `${count.toLocaleString("en")} of ${rows.length.toLocaleString("en")} shown`;
+    }
+    const number = (value) => value.toLocaleString("en");
+    const found = count === rows.length ? number(count) : `${number(count)} of ${number(rows.length)}`;
+    said.textContent = count > most ? `${found}, the first ${number(most)} are shown` : `${found} shown`;
+    more.hidden = count <= most;
   }
   form.addEventListener("input", filter);
   form.addEventListener("submit", (event) => event.preventDefault());
   form.addEventListener("reset", () => setTimeout(filter));
+  more.addEventListener("click", () => {
+    most = Infinity;
+    filter();
+  });
   form.hidden = false;
   filter();
 }

@@ -1,6 +1,7 @@
 """The site of the leaderboards: a function of the files, text that stays text, and a browser that can use it."""
 
 import html
+import json
 import os
 import re
 import shutil
@@ -22,6 +23,7 @@ from gpicl_bench.leaderboard.evidence import Evidence
 from gpicl_bench.leaderboard.site.folder import MARKER
 from gpicl_bench.leaderboard.site.pages import pages
 from gpicl_bench.leaderboard.tables import table
+from gpicl_bench.reporting.text import plain
 from tests.browser import CHROMIUM, drive
 from tests.conftest import ROOT
 from tests.synthetic import SUITE
@@ -214,8 +216,11 @@ def test_what_an_entry_says_is_text_and_nothing_else(made, tmp_path):
         assert sum(tag == "script" and "type" not in attributes for tag, attributes in found.found) <= 1
         assert "\x00" not in page
         assert "\u202e" not in page
-    evil = dict(pages(boards))[f"entries/{SUITE}/evil.html"]
-    assert html.escape(lines[0], quote=False) in html.unescape(evil).replace("<", "&lt;").replace(">", "&gt;")
+    shown = Elements(dict(pages(boards))[f"entries/{SUITE}/evil.html"]).texts
+    for line in lines:
+        assert plain(line) in shown["bdi"]
+    for evil in EVIL:
+        assert json.dumps(evil) in shown["pre"]
     assert "<script>alert" not in table(boards[SUITE])
 
 
@@ -334,6 +339,16 @@ def test_a_damaged_entry_leaves_the_site_as_it_was(own, capsys):
         **before,
         f"leaderboards/{SUITE}/weak/result0.json": b"",
     }
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [(["build", "--folder", "nowhere"], "no such folder"), (["serve", "--port", "65536"], "--port is out of range")],
+)
+def test_what_cannot_be_is_refused(options, says, own, capsys):
+    assert main(["leaderboard", *options]) == 2
+    assert says in capsys.readouterr().err
+    assert not (own / "_site").exists()
 
 
 def test_without_entries_there_is_a_page_that_says_so(tmp_path):

@@ -71,8 +71,11 @@ def read_boards(folder: Path) -> dict[str, SuiteBoard]:
     """The boards of a folder `<suite>/<name>.yaml`, in the registry's order.
 
     Raises:
-        EntryError: an entry, or a file of one, cannot be read, was altered, or is of a suite without a board.
+        EntryError: there is no such folder; or an entry, or a file of one, cannot be read, was altered, or is of a
+            suite without a board.
     """
+    if not folder.is_dir():
+        raise EntryError("there is no such folder", expected="a folder of entries", got=str(folder), hint="--folder")
     found: dict[str, list[Contender]] = {}
     for path in entry_paths(folder):
         suite = path.parent.name

@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from gpicl_bench.errors import GpiclBenchError
+from gpicl_bench.errors import GpiclBenchError, check_integer
 from gpicl_bench.leaderboard.boards import read_boards
 from gpicl_bench.leaderboard.site.folder import write_site
 from gpicl_bench.leaderboard.site.pages import pages
@@ -62,9 +62,11 @@ def serve(folder: Path, port: int) -> None:
     """Show the site of a folder of leaderboards until this is interrupted; only this machine can see it.
 
     Raises:
+        InvalidArgument: the port is none.
         EntryError: an entry cannot be read.
         OSError: the port is taken.
     """
+    check_integer("--port", port, 0, 2**16 - 1)
     with TemporaryDirectory() as name:
         preview = Preview(folder, Path(name))
         preview.update()

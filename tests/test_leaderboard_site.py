@@ -320,7 +320,9 @@ def test_what_is_somebody_elses_is_left_alone(own, capsys):
     assert "was not generated" in capsys.readouterr().err
     assert readme.read_text() == "mine"
     readme.unlink()
-    (own / "other" / MARKER).write_text("../../precious.html\n/precious.html\nentries/../x.html\nindex.html\n")
+    (own / "other" / MARKER).write_text(
+        f"../precious.html\n{own}/precious.html\nentries/../../precious.html\nindex.html\n"
+    )
     (own / "precious.html").write_text("mine")
     assert main(["leaderboard", "build", "--output", "other"]) == 0
     assert (own / "precious.html").read_text() == "mine"

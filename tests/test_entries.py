@@ -333,6 +333,24 @@ def test_mutated_results_and_diagnoses_give_clear_errors(data, made, tmp_path):
     assert path[0] in unsealed or part[path[-1]] == before
 
 
+def test_marks_are_a_part_of_their_own(made, tmp_path, capsys):
+    place = entries.copied(made, tmp_path)
+    before = place.read_bytes()
+    assert main(["leaderboard", "mark", str(place), "--unreliable", "predictions differ: --seed 5"]) == 0
+    marked = read_entry(place)
+    assert (marked.marks.unreliable, marked.marks.superseded_by) == ("predictions differ: --seed 5", None)
+    assert {**plain(marked), "marks": None} == plain(read_entry(made))
+    place.write_bytes(place.read_bytes().replace(b"predictions differ", b"nothing is wrong"))
+    with pytest.raises(EntryError, match="marks was altered"):
+        read_entry(place)
+    place.write_bytes(before)
+    for wrong in (["--superseded-by", "centroid"], ["--superseded-by", "none"], ["--unreliable", " "]):
+        assert main(["leaderboard", "mark", str(place), *wrong]) == 2
+    assert main(["leaderboard", "mark", str(place), "--unreliable", "x"]) == 0
+    assert main(["leaderboard", "mark", str(place)]) == 0
+    assert place.read_bytes() == before
+
+
 def test_yaml_is_read_as_it_was_written(made, tmp_path):
     place = tmp_path / entries.SUITE / "centroid.yaml"
     place.parent.mkdir()

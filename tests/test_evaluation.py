@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpicl_bench import Result, errors, evaluate, load_result, make
+from gpicl_bench.evaluation import packing
 from gpicl_bench.evaluation.storage import digest
 from tests.learners import constant, mean, nearest, sequence_nearest
 
@@ -305,3 +306,13 @@ def test_a_result_is_what_evaluate_returns(result):
     assert result.log_loss.dtype == np.float32
     assert result.learner.withholds_labels
     assert not evaluate(sequence_nearest, DIGITS, num_tasks=1, positions=[0], audit="off").learner.withholds_labels
+
+
+@pytest.mark.parametrize("other", [2, 255])
+def test_an_outcome_is_0_or_1(other):
+    """A byte of the file that is neither would count as right."""
+    packed = packing.pack_array(np.array([[0, 1, other]], np.uint8), "|u1")
+    with pytest.raises(errors.ResultError, match="damaged"):
+        packing.unpack_array("outcome", packed, "|b1", (1, 3))
+    good = packing.pack_array(np.array([[0, 1, 1]], np.uint8), "|u1")
+    assert packing.unpack_array("outcome", good, "|b1", (1, 3)).tolist() == [[False, True, True]]

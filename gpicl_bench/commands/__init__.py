@@ -16,6 +16,7 @@ from gpicl_bench.commands import (
     describing,
     diagnosing,
     fetching,
+    leaderboard,
     listing,
     reporting,
     rounds,
@@ -32,12 +33,13 @@ _COMMANDS = {
     "diagnose": diagnosing,
     "compare": comparing,
     "report": reporting,
+    "submit": submitting,
+    "verify": verifying,
+    "leaderboard": leaderboard,
     "round": rounds,
     "list": listing,
     "show": describing,
     "data": fetching,
-    "submit": submitting,
-    "verify": verifying,
 }
 
 

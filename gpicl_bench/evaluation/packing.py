@@ -56,6 +56,6 @@ def unpack_array(name: str, packed: Any, layout: str, shape: tuple[int, int]) ->
         raw = zlib.decompressobj().decompress(base64.b64decode(packed, validate=True), size + 1)
     except (TypeError, ValueError, zlib.error) as error:
         raise ResultError(f"the array {name} is damaged", got=f"{type(error).__name__}: {error}") from error
-    if len(raw) != size or (dtype.kind == "b" and max(raw, default=0) > 1):
+    if len(raw) != size or (dtype.kind == "b" and raw.translate(None, b"\0\1")):
         raise ResultError(f"the array {name} is damaged", expected=f"{size} bytes", got=f"{len(raw)} bytes")
     return np.frombuffer(raw, dtype).reshape(shape).astype(dtype.newbyteorder("="))

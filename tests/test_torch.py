@@ -15,6 +15,7 @@ torch = pytest.importorskip("torch", reason="no torch here: pip install 'gpicl_b
 from torch import nn  # noqa: E402
 
 from gpicl_bench import audit, diagnose, errors, evaluate, load_learner, make, provenance, sequence_learner  # noqa: E402
+from gpicl_bench.leaderboard.rerun import Limits, ask_again  # noqa: E402
 from gpicl_bench.learners import Block, adapt  # noqa: E402
 from gpicl_bench.learners.threads import one_thread  # noqa: E402
 
@@ -327,6 +328,12 @@ def test_audits_and_diagnoses_run_in_one_thread(two_threads):
 def test_the_example_passes_its_audit(level):
     found = audit(load_learner(EXAMPLE, SUITE.info), SUITE, level, seed=SEED)
     assert found.status == "passed", found
+
+
+def test_the_example_is_verified_in_a_process_that_is_told_no_later_label():
+    asked = block(3)
+    again = ask_again(Path("torch_gru.py"), EXAMPLE.parent, {}, SUITE.info, asked, [0, 9, 50], Limits(120.0))
+    assert again.values.tobytes() == scores(example(), 3, [0, 9, 50]).tobytes()
 
 
 def test_the_example_reads_weights(tmp_path):

@@ -26,6 +26,7 @@ with install_import_hook(["gpicl_bench", "baselines"], "beartype.beartype"):
     import gpicl_bench.learners.callable
     import gpicl_bench.learners.classifier
     import gpicl_bench.learners.step
+    import gpicl_bench.learners.threads
     import gpicl_bench.sampling  # noqa: F401
 
 import hypothesis  # noqa: E402

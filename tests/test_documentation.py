@@ -5,6 +5,7 @@ import re
 import shlex
 import subprocess
 import sys
+from importlib.util import find_spec
 
 import pytest
 
@@ -69,11 +70,14 @@ def test_python_snippets_run(page, tmp_path):
 
 @pytest.mark.parametrize("page", COMMANDED, ids=lambda p: p.name)
 def test_commands_run(page, tmp_path, prepared_or_none):
-    """In order, in one folder with the checkout's baselines; those on MNIST where it is at hand."""
-    (tmp_path / "baselines").symlink_to(ROOT / "baselines")
+    """In order, in one folder with the checkout's baselines and docs; those on MNIST and with torch where these are."""
+    for folder in ("baselines", "docs"):
+        (tmp_path / folder).symlink_to(ROOT / folder)
     write_named(page, tmp_path)
     for command in commands(page):
         if "mnist" in command and "show" not in command and prepared_or_none is None:
+            continue
+        if "torch" in command and find_spec("torch") is None:
             continue
         program, *arguments = shortened(command)
         assert program == "python"

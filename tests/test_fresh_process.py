@@ -23,7 +23,7 @@ def run(program, **variables):
 
 def test_the_import_is_light():
     """No heavy package; the time is a user's concern: `python -X importtime -c 'import gpicl_bench'`."""
-    heavy = "jax tensorflow tensorflow_datasets sklearn scipy gymnasium pydantic rich joblib pooch PIL"
+    heavy = "jax tensorflow tensorflow_datasets sklearn scipy gymnasium pydantic rich joblib pooch PIL torch"
     program = f"import sys, gpicl_bench; print([m for m in '{heavy}'.split() if m in sys.modules])"
     assert run(program).strip() == "[]"
 

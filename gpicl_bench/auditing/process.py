@@ -16,6 +16,7 @@ from gpicl_bench.auditing.checks import equal_bits
 from gpicl_bench.auditing.report import Check
 from gpicl_bench.errors import GpiclBenchError
 from gpicl_bench.learners import Adapter, LoadedLearner, adapt, load_learner
+from gpicl_bench.learners.threads import one_thread
 from gpicl_bench.suite import Info
 
 NAME = "fresh process"
@@ -64,8 +65,6 @@ def _run(command: list[str]) -> str:
 
 def answer(folder: str) -> None:
     """The other process: load, ask, leave the answers in the folder; or end with one line that says why not."""
-    from threadpoolctl import threadpool_limits
-
     about = json.loads((Path(folder) / "about.json").read_text())
     given = np.load(Path(folder) / "bench.npz")
     info = Info(**about["info"])
@@ -73,7 +72,7 @@ def answer(folder: str) -> None:
         adapter = adapt(load_learner(about["path"], info, about["args"]).learner, info, Path(about["path"]).stem)
         x, y, tasks = given["x"], given["y"], tuple(range(len(given["x"])))
         bench = Bench(x, y, given["keys"], tasks, np.zeros(len(x), np.int64), x, info.C)
-        with threadpool_limits(1):
+        with one_thread():
             ask(adapter, bench, given["positions"], np.roll(x, 1, axis=0), np.roll(y, 1, axis=0))  # another history
             np.save(Path(folder) / "answers.npy", ask(adapter, bench, given["positions"]))
     except GpiclBenchError as error:

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Int64
-from threadpoolctl import threadpool_limits
 
 from gpicl_bench.auditing import checks
 from gpicl_bench.auditing.asking import Answers, Bench, ask, ask_mixed, draw_bench
@@ -18,6 +17,7 @@ from gpicl_bench.learners import Adapter, LoadedLearner, adapt, load_learner, na
 from gpicl_bench.learners.card import is_stochastic
 from gpicl_bench.learners.prediction import predicted
 from gpicl_bench.learners.step import has_step_form, step_adapter
+from gpicl_bench.learners.threads import one_thread
 from gpicl_bench.progress import bar
 from gpicl_bench.registration import make
 from gpicl_bench.streams import root_key
@@ -68,7 +68,7 @@ def audit(
     benches = [draw_bench(record, fresh, learner_seed, rng) for _ in range(_BENCHES[level])]
     positions = _positions(adapter, record.info.T, rng)
     calls = len(benches) * (2 + (0 if adapter.withholds_labels else len(CUTS) * _CUTS[level]))
-    with threadpool_limits(1), bar(f"audit of {loaded.name}", calls, progress) as advance:
+    with one_thread(), bar(f"audit of {loaded.name}", calls, progress) as advance:
         found = _Audited(adapter, loaded, benches, positions, level, rng)
         done = found.run(advance)
     return Audit(level, sum(len(b.tasks) for b in benches), seed, tuple(done))

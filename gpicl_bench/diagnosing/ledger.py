@@ -12,6 +12,7 @@ from gpicl_bench.learners import Adapter, Block
 from gpicl_bench.learners.card import is_stochastic
 from gpicl_bench.learners.prediction import calling
 from gpicl_bench.learners.step import has_step_form
+from gpicl_bench.learners.torch_module import stepping
 
 _NUMBER = 8  # bytes of a Python number
 _NO_STATE = "no step form: it is given the whole context"
@@ -57,9 +58,10 @@ def state_bytes(learner: Any, adapter: Adapter, block: Block) -> tuple[int | Non
                 import jax
 
                 return _known(_size(jax.eval_shape(learner.init, *key)), "shapes of init()")
-            largest, state = 0, learner.init(*key)
+            stepped = stepping(learner)
+            largest, state = 0, stepped.init(*key)
             for t in range(len(block.y[0])):
-                state, _ = learner.step(state, block.x[0, t].copy(), int(block.y[0, t - 1]) if t else -1)
+                state, _ = stepped.step(state, block.x[0, t].copy(), int(block.y[0, t - 1]) if t else -1)
                 largest = max(largest, _size(state))
             return _known(largest, "largest within an episode")
     except LearnerError as error:

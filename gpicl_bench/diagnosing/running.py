@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from gpicl_bench.datasets.loading import at_hand
 from gpicl_bench.diagnosing.asking import ask_cell, drawn
@@ -20,6 +19,7 @@ from gpicl_bench.errors import CacheError, DataCorrupt, DataUnavailable, Invalid
 from gpicl_bench.evaluation.environment import device, provenance
 from gpicl_bench.evaluation.planning import learner_record
 from gpicl_bench.learners import Adapter, LoadedLearner, adapt, named
+from gpicl_bench.learners.threads import one_thread
 from gpicl_bench.progress import bar
 from gpicl_bench.registration import make, registry
 from gpicl_bench.streams import root_key
@@ -69,7 +69,7 @@ def diagnose(
     loaded = named(learner)
     adapter = adapt(loaded.learner, chosen.info, loaded.name)
     asked = _Diagnosed(adapter, loaded, chosen, num_episodes, seed, learner_seed)
-    with threadpool_limits(1):
+    with one_thread():
         return asked.run(progress)
 
 

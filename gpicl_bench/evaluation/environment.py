@@ -7,8 +7,9 @@ from importlib import metadata
 from pathlib import Path
 
 from gpicl_bench.evaluation.results import Provenance
+from gpicl_bench.learners.torch_module import loaded_torch
 
-_PACKAGES = ("gpicl-bench", "numpy", "jax", "jaxlib", "scikit-learn", "scipy", "equinox", "optax")
+_PACKAGES = ("gpicl-bench", "numpy", "jax", "jaxlib", "scikit-learn", "scipy", "equinox", "optax", "torch")
 
 
 def provenance() -> Provenance:
@@ -23,7 +24,10 @@ def provenance() -> Provenance:
 
 
 def device() -> str:
-    """JAX's default device, where the learner or the caller has imported JAX; else the CPU."""
+    """The GPU that torch has used, if it has; else JAX's default device where JAX has been imported; else the CPU."""
+    torch = loaded_torch()
+    if torch is not None and torch.cuda.is_initialized():
+        return str(torch.cuda.get_device_name())
     if "jax" not in sys.modules:
         return "cpu"
     import jax

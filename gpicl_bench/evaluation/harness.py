@@ -7,8 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from threadpoolctl import threadpool_limits
-
 from gpicl_bench.auditing import Audit
 from gpicl_bench.auditing import audit as run_audit
 from gpicl_bench.auditing.running import unanswered
@@ -19,6 +17,7 @@ from gpicl_bench.evaluation.journal import Journal, kept
 from gpicl_bench.evaluation.planning import AuditLevel, Plan, plan
 from gpicl_bench.evaluation.results import QUICK_TASKS, Result, Times
 from gpicl_bench.evaluation.workers import ask_workers, check_workers
+from gpicl_bench.learners.threads import one_thread
 from gpicl_bench.progress import bar
 from gpicl_bench.suite import Split, Suite
 
@@ -38,7 +37,8 @@ def evaluate(
     """Ask a learner about tasks it has not seen.
 
     Args:
-        learner: a callable, step or sequence learner, a scikit-learn classifier, or a `LoadedLearner`.
+        learner: a callable, step or sequence learner, a scikit-learn classifier, a torch module, or a
+            `LoadedLearner`.
         suite: a suite or its id (its `meta_test` split is used), or any split.
         num_tasks: tasks 0 … num_tasks-1 are asked; 4,096 is the evaluation of record, 1,024 its quick form.
         positions: how many labelled examples precede each query, from 0 to T-1; None: all of them.
@@ -83,11 +83,11 @@ def evaluate(
 
 
 def _ask_all(planned: Plan, journal: Journal, workers: int, progress: bool) -> None:
-    """Ask what the journal does not hold yet, one BLAS thread at a time."""
+    """Ask what the journal does not hold yet, in one thread."""
     left = unanswered_blocks(planned, journal.blocks, workers)
     answers = closing(ask(planned, left) if workers == 1 else ask_workers(planned, left, workers))
     title, count = f"{planned.loaded.name} on {planned.setting.suite}", planned.setting.num_tasks
-    with bar(title, count, progress, journal.num_tasks) as advance, threadpool_limits(1), answers as blocks:
+    with bar(title, count, progress, journal.num_tasks) as advance, one_thread(), answers as blocks:
         for block in blocks:
             journal.append(block)
             advance(len(block.tasks))
@@ -101,7 +101,7 @@ def _evidence(planned: Plan, journal: Journal, progress: bool) -> Audit | None:
     seed = journal.audit_seed()
     suite = Suite(planned.split.spec)
     try:
-        with threadpool_limits(1):
+        with one_thread():
             found = run_audit(
                 planned.loaded, suite, level, learner_seed=setting.learner_seed, seed=seed, progress=progress
             )

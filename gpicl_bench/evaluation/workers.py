@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float64, Int64, UInt8
-from threadpoolctl import threadpool_limits
 
 from gpicl_bench.errors import GpiclBenchError, InvalidArgument, LearnerError, LearnerFileError, check_integer
 from gpicl_bench.evaluation.asking import Answered, drawn, judged
@@ -27,6 +26,7 @@ from gpicl_bench.evaluation.environment import device
 from gpicl_bench.evaluation.planning import Plan
 from gpicl_bench.learners import Adapter, Block, LoadedLearner, adapt, load_learner
 from gpicl_bench.learners.prediction import calling
+from gpicl_bench.learners.threads import one_thread
 from gpicl_bench.suite import Info
 
 _MOST = 1024
@@ -80,7 +80,7 @@ class _Sent:
     token: str
 
 
-_alone = threading.Lock()  # the number of BLAS threads and the path of imports belong to the whole process
+_alone = threading.Lock()  # the number of threads and the path of imports belong to the whole process
 _running = threading.Lock()
 _known: tuple[str, Adapter] | None = None
 
@@ -216,10 +216,12 @@ def _answer(
 ) -> tuple[int, Float64[np.ndarray, "B P C"] | Int64[np.ndarray, "B P"] | GpiclBenchError, float, str]:
     """In a worker: the first task, its block's answers or why there are none, the seconds it took, and the device."""
     block: Block = pickle.loads(content)
-    with _alone, threadpool_limits(1):
+    with _alone, one_thread():
         begin = time.perf_counter()
         try:
-            answers = _adapter(sent).predict(block, positions)
+            adapter = _adapter(sent)
+            with one_thread():  # a learner that was loaded just now may have brought torch, or another BLAS
+                answers = adapter.predict(block, positions)
         except GpiclBenchError as error:
             return block.tasks[0], error, 0.0, device()
         return block.tasks[0], answers, time.perf_counter() - begin, device()

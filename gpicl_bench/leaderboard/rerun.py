@@ -243,9 +243,8 @@ def answer(reads: int, writes: int, isolated: int) -> None:
     """The child: load the learner and answer position by position; it ends with a line that says why it could not."""
     import resource
 
-    from threadpoolctl import threadpool_limits
-
     from gpicl_bench.learners import adapt, load_learner
+    from gpicl_bench.learners.threads import one_thread
 
     with os.fdopen(reads, "rb") as source, os.fdopen(writes, "wb") as sink:
 
@@ -262,7 +261,7 @@ def answer(reads: int, writes: int, isolated: int) -> None:
         info = Info(**about["info"])
         try:
             adapter = adapt(load_learner(about["file"], info, about["args"]).learner, info, Path(about["file"]).stem)
-            with threadpool_limits(1):
+            with one_thread():
                 _answer_all(adapter, info, receive, send)
         except GpiclBenchError as error:
             sys.exit(f"{error.what}: {error.got}")

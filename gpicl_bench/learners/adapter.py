@@ -9,6 +9,7 @@ from jaxtyping import Float32, Float64, Int32, Int64, UInt32
 
 from gpicl_bench.errors import LearnerError
 from gpicl_bench.learners.card import check_card, is_stochastic
+from gpicl_bench.learners.torch_module import is_torch_module, sequence_form
 from gpicl_bench.suite import Info
 
 Scores = Float64[np.ndarray, "B P C"]
@@ -68,6 +69,8 @@ class Adapter(Protocol):
 def adapt(learner: Any, info: Info, name: str) -> Adapter:
     """The adapter for a learner, by what it offers: a mark, `init` and `step`, `fit`, or a call.
 
+    A torch module is in the sequence form unless it has `init` and `step` and no mark.
+
     Raises:
         LearnerError: it is in none of the known forms, or its card is malformed.
     """
@@ -82,6 +85,8 @@ def adapt(learner: Any, info: Info, name: str) -> Adapter:
         raise LearnerError(
             "this learner is a class, not an object", got=learner.__name__, hint="make an instance of it"
         )
+    if is_torch_module(learner) and (is_sequence_learner(learner) or not has_step_form(learner)):
+        return SequenceAdapter(sequence_form(learner), info, name, stochastic)
     if is_sequence_learner(learner):
         return SequenceAdapter(learner, info, name, stochastic)
     if has_step_form(learner):
@@ -92,7 +97,7 @@ def adapt(learner: Any, info: Info, name: str) -> Adapter:
         return CallableAdapter(learner, info, name, stochastic)
     raise LearnerError(
         "this is no learner",
-        expected="a callable, an object with init and step, a scikit-learn classifier, or a @sequence_learner",
+        expected="a callable, a @sequence_learner, an object with init and step, a classifier, or a torch module",
         got=type(learner).__name__,
         where=name,
     )

@@ -17,6 +17,7 @@ from gpicl_bench.errors import LearnerError
 from gpicl_bench.learners.adapter import Block, Scores
 from gpicl_bench.learners.prediction import calling, check_scores, check_signature
 from gpicl_bench.learners.sequence import BLOCK, padded
+from gpicl_bench.learners.torch_module import stepping
 from gpicl_bench.suite import Info
 
 
@@ -115,4 +116,4 @@ def has_step_form(learner: object) -> bool:
 def step_adapter(learner: Any, info: Info, name: str, stochastic: bool) -> StepAdapter | JaxStepAdapter:
     """The adapter for the step form of a learner, under JAX if it says so."""
     form = JaxStepAdapter if getattr(learner, "jax", False) is True else StepAdapter
-    return form(learner, info, name, stochastic)
+    return form(stepping(learner), info, name, stochastic)

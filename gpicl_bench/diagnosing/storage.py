@@ -12,7 +12,7 @@ from gpicl_bench.diagnosing.cell import Cell, Estimate, Tasks
 from gpicl_bench.diagnosing.diagnosis import Diagnosis, Question, Symmetry
 from gpicl_bench.diagnosing.ledger import Ledger
 from gpicl_bench.diagnosing.phase import RULE, Seen
-from gpicl_bench.diagnosing.symmetries import NUM_TASKS
+from gpicl_bench.diagnosing.symmetries import NUM_TASKS, asked_positions
 from gpicl_bench.errors import ResultError
 from gpicl_bench.evaluation.packing import pack_array, unpack_array
 from gpicl_bench.evaluation.results import LearnerRecord, Provenance
@@ -163,8 +163,10 @@ def _check_ranges(question: Question, parts: Mapping[str, Any]) -> None:
         parts["seen"] == "known" and not isinstance(training, dict)
     ):
         raise ResultError("the seen side contradicts the card", expected=str(training), got=parts["seen"])
-    if any(not symmetry.positions for symmetry in parts["symmetries"]):
-        raise ResultError("a symmetry has no positions", expected="one or more")
+    wanted = asked_positions(question.num_examples)
+    found = [(symmetry.name, symmetry.positions) for symmetry in parts["symmetries"]]
+    if found != [*wanted.items()]:
+        raise ResultError("the symmetries are others, or asked elsewhere", expected=str(wanted), got=found)
 
 
 def _cell(fields: _CellFields, question: Question) -> Cell:

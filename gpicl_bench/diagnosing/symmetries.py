@@ -28,6 +28,7 @@ from gpicl_bench.learners.prediction import predicted
 NUM_TASKS = 128
 _TIE = 1e-5
 _ASKED = (1, 2, 5, 10, 20, 50)  # and the last
+_ORDERED = 2  # one example has one order
 
 
 def symmetries(
@@ -36,6 +37,7 @@ def symmetries(
     """All four, on the episodes of a block."""
     rows, length, dimension = block.x.shape
     asked = _positions(length)
+    shown = asked[asked >= _ORDERED]
     before = predicted(answers(adapter, block, asked))
     advance(rows)
 
@@ -49,19 +51,26 @@ def symmetries(
     permuted = np.take_along_axis(block.x, order[:, None, :], axis=2)
     signs = rng.choice(np.array([-1.0, 1.0]), size=(rows, 1, dimension))
     rotated = ((permuted * signs) @ _orthogonal(dimension, rng)).astype(np.float32)
-    shown = asked[asked >= 2]  # one example has one order
     found = [
         Symmetry("relabelling", _plain(asked), followed(relabelled, _mapped(relabel, before))),
-        *([_context_order(adapter, block, shown, before[:, asked >= 2], rng, advance)] if len(shown) else []),
+        *([_context_order(adapter, block, shown, before[:, asked >= _ORDERED], rng, advance)] if len(shown) else []),
         Symmetry("orthogonal maps", _plain(asked), followed(replace(block, x=rotated), before)),
         Symmetry("feature permutation", _plain(asked), followed(replace(block, x=permuted), before)),
     ]
     return tuple(found)
 
 
+def asked_positions(num_examples: int) -> dict[str, tuple[int, ...]]:
+    """The positions that `symmetries` asks, by the name of the symmetry, in its order."""
+    every = _plain(_positions(num_examples))
+    ordered = tuple(k for k in every if k >= _ORDERED)
+    named = {"relabelling": every, "context order": ordered, "orthogonal maps": every, "feature permutation": every}
+    return {name: positions for name, positions in named.items() if positions}
+
+
 def calls(num_examples: int) -> int:
     """How many times `symmetries` advances by its number of rows."""
-    return 4 + int((_positions(num_examples) >= 2).sum())
+    return 4 + len(asked_positions(num_examples).get("context order", ()))
 
 
 def _positions(num_examples: int) -> Int64[np.ndarray, " P"]:

@@ -111,7 +111,7 @@ def read_json(path: str | Path, kind: str, read: Callable[[Any], T]) -> T:
     """
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError, TypeError) as error:  # TypeError: what was given is no path
         got = f"{type(error).__name__}: {error}"
         raise ResultError(f"this is no {kind} file", got=got, where=str(path)) from error
     try:

@@ -150,6 +150,7 @@ def test_what_is_refuted_or_marked_stands_apart_and_leads_nobody(contender, fold
     best = np.full(200, 0.99)
     bad = [
         contender("refuted", best, verified=verified),
+        contender("leaky", best, claimed=template.claimed.model_copy(update={"audit": "failed"})),
         *(contender(name, best, marks=mark) for name, mark in marks.items()),
     ]
     found, without = places([*bad, *others]), places(others)
@@ -160,6 +161,7 @@ def test_what_is_refuted_or_marked_stands_apart_and_leads_nobody(contender, fold
         "refuted": "refuted",
         "unreliable": "unreliable",
         "old": "superseded by n000",
+        "leaky": "audit: failed",
     }
     assert {(p.rank, p.group) for p in found[8:]} == {(None, None)}
 

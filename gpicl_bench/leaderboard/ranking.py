@@ -43,6 +43,7 @@ class Contender:
         marks, verified = self.entry.marks, self.entry.verified
         reasons = {
             "refuted": verified is not None and verified.verdict == "refuted",
+            f"audit: {self.entry.claimed.audit}": self.entry.claimed.audit not in ("passed", "labels withheld"),
             "unreliable": marks is not None and marks.unreliable is not None,
             f"superseded by {marks.superseded_by if marks else ''}": marks is not None and bool(marks.superseded_by),
         }

@@ -15,10 +15,36 @@ from pathlib import Path
 from gpicl_bench.evaluation.comparison import Runs
 from gpicl_bench.leaderboard.entry import TRACKS, plain, sealed, validated
 from gpicl_bench.leaderboard.reading import stamped, write_entry
+from tests.browser import CHROMIUM, drive
 from tests.synthetic import PASSED, SUITE, diagnosis, result, trained
 
 LEARNER = b"def learner(context_x, context_y, query_x):\n    return [0]\n"
 VERDICTS = {"general learning": (0.1, 0.8), "no learning": (0.1, 0.1), "undetermined": (0.1, 0.24)}
+# Milliseconds that a reader waits for, and what is shown then.
+MEASURED = """
+const doc = shown.contentWindow.document;
+const times = {};
+const measure = async (name, act) => {
+  const begin = performance.now();
+  act();
+  doc.body.offsetHeight;
+  await painted();
+  times[name] = performance.now() - begin;
+};
+const input = doc.querySelector("input[name=text]");
+const search = (text) => { input.value = text; input.dispatchEvent(new shown.contentWindow.Event("input", { bubbles: true })); };
+await measure("sort", () => doc.querySelector("th[data-column=score] button").click());
+await measure("sort_text", () => doc.querySelector("th[data-column=name] button").click());
+await measure("filter", () => search("n00"));
+await measure("show", () => search(""));
+times.shown = [...doc.querySelectorAll("tbody tr")].filter((row) => !row.hidden).length;
+times.said = doc.querySelector(".count").textContent;
+await measure("draw", () => doc.querySelector("input.draw:not(:checked)").click());
+await measure("all", () => doc.querySelector("button.more").click());
+times.rows = [...doc.querySelectorAll("tbody tr")].filter((row) => !row.hidden).length;
+return times;
+"""
+
 KINDS = ("transformer", "vsml", "deltanet", "lstm", "maml", "ridge", "nearest", "sgd")
 
 
@@ -191,17 +217,11 @@ def main():
     seconds = time.perf_counter() - begin
     sizes = [page.stat().st_size for page in site.rglob("*.html")]
     board = (site / f"{SUITE}.html").stat().st_size
-    print(
-        json.dumps(
-            {
-                "entries": options.entries,
-                "seconds": round(seconds, 1),
-                "board_bytes": board,
-                "pages": len(sizes),
-                "bytes": sum(sizes),
-            }
-        )
-    )
+    about = {"entries": options.entries, "seconds": round(seconds, 1), "board_bytes": board}
+    about |= {"pages": len(sizes), "bytes": sum(sizes)}
+    if CHROMIUM:
+        about["browser"], _, _ = drive(site, f"{SUITE}.html", MEASURED, options.folder / "profile")
+    print(json.dumps(about))
 
 
 if __name__ == "__main__":

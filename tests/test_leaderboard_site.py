@@ -27,7 +27,7 @@ from gpicl_bench.reporting.text import plain
 from tests.browser import CHROMIUM, drive
 from tests.conftest import ROOT
 from tests.synthetic import SUITE
-from tests.synthetic_board import write
+from tests.synthetic_board import MEASURED, write
 from tests.test_report import EVIL
 from tests.test_report import Elements as Read
 
@@ -500,33 +500,8 @@ def test_a_phone_shows_it_without_scrolling_sideways(page, site, tmp_path):
     assert console == []
 
 
-MEASURED = """
-const doc = shown.contentWindow.document;
-const times = {};
-const measure = async (name, act) => {
-  const begin = performance.now();
-  act();
-  doc.body.offsetHeight;
-  await painted();
-  times[name] = performance.now() - begin;
-};
-const input = doc.querySelector("input[name=text]");
-const search = (text) => { input.value = text; input.dispatchEvent(new shown.contentWindow.Event("input", { bubbles: true })); };
-await measure("sort", () => doc.querySelector("th[data-column=score] button").click());
-await measure("sort_text", () => doc.querySelector("th[data-column=name] button").click());
-await measure("filter", () => search("n00"));
-await measure("show", () => search(""));
-times.shown = [...doc.querySelectorAll("tbody tr")].filter((row) => !row.hidden).length;
-times.said = doc.querySelector(".count").textContent;
-await measure("draw", () => doc.querySelector("input.draw:not(:checked)").click());
-await measure("all", () => doc.querySelector("button.more").click());
-times.rows = [...doc.querySelectorAll("tbody tr")].filter((row) => !row.hidden).length;
-return times;
-"""
-
-
 @needs_chromium
-def test_a_board_of_a_thousand_entries_is_small_and_quick(folder, tmp_path):
+def test_a_board_of_a_thousand_entries_is_small_and_shows_what_is_asked(folder, tmp_path):
     known = next(p.contender for p in read_boards(folder)[SUITE].places if p.contender.entry.name == "once")
     rng = np.random.default_rng(0)
 
@@ -541,5 +516,4 @@ def test_a_board_of_a_thousand_entries_is_small_and_quick(folder, tmp_path):
     (tmp_path / "board.html").write_text(page, encoding="utf-8")
     said, _, console = drive(tmp_path, "board.html", MEASURED, tmp_path / "profile")
     assert console == []
-    assert (said.pop("shown"), said.pop("said"), said.pop("rows")) == (200, "1,000, the first 200 are shown", 1000)
-    assert max(said.values()) < 2000, said  # milliseconds; far less where nothing else runs
+    assert (said["shown"], said["said"], said["rows"]) == (200, "1,000, the first 200 are shown", 1000)

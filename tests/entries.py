@@ -5,7 +5,10 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import pytest
+
 from gpicl_bench import diagnose, load_diagnosis, load_result
+from gpicl_bench.evaluation.results import Setting
 from gpicl_bench.leaderboard.bundle import sha256_of
 from gpicl_bench.leaderboard.claims import claims
 from gpicl_bench.leaderboard.entry import plain, sealed
@@ -76,17 +79,27 @@ def sealed_again(path: Path, change) -> None:
 
 def forged(path: Path, change) -> None:
     """A consistent forger: `change` the arrays of the result, then everything that follows from them."""
-    folder = bundle(path)
-    entry = read_entry(path)
-    result = load_result(folder / entry.runs[0].result)
+    result = load_result(bundle(path) / read_entry(path).runs[0].result)
     prediction, outcome = change(result.prediction.copy(), result.outcome.copy())
-    fake = replace(result, prediction=prediction, outcome=outcome)
+    _replaced(path, replace(result, prediction=prediction, outcome=outcome))
+
+
+def asked_otherwise(path: Path, change) -> None:
+    """A consistent forger: what was asked is another question than it was."""
+    result = load_result(bundle(path) / read_entry(path).runs[0].result)
+    _replaced(path, replace(result, setting=replace(result.setting, **change)))
+
+
+def _replaced(path: Path, fake) -> None:
+    entry, folder = read_entry(path), bundle(path)
     fake.save(folder / entry.runs[0].result)
 
     def follow(fields):
         diagnosis = load_diagnosis(folder / entry.runs[0].diagnosis)
         fields["files"][entry.runs[0].result] = sha256_of(folder / entry.runs[0].result)
-        fields["claimed"] = claims(entry.name, [fake], [diagnosis])
+        with pytest.MonkeyPatch.context() as patch:  # a forger's own copy of the package asks no questions
+            patch.setattr(Setting, "of_record", "record")
+            fields["claimed"] = claims(entry.name, [fake], [diagnosis])
         fields["track"] = track(entry.suite, [fake.learner.card])
 
     sealed_again(path, follow)

@@ -255,6 +255,8 @@ def test_what_is_no_prediction_is_refused(learner, says):
         ({"meta_training": {"seconds": True}}, "meta_training.seconds is malformed"),
         ({"meta_training": {"hardware": ["gpu"]}}, "meta_training.hardware is malformed"),
         ({"parameters": -1}, "parameters is malformed"),
+        ({"parameters": 10**5000}, "parameters is malformed"),
+        ({"licence": "half a pair: \ud800"}, "licence is malformed"),
         ({"meta_training": "none", "parameters": 5}, "the card contradicts itself"),
         ({"weights_sha256": "ABC"}, "weights_sha256 is malformed"),
         ({"max_examples": 0}, "max_examples is malformed"),

@@ -148,18 +148,18 @@ class Recording(nn.Module):
         self.seen = []
 
     def forward(self, x, y):
-        self.seen.append((x, y, torch.is_grad_enabled(), torch.is_inference_mode_enabled(), self.dropout.training))
+        self.seen.append((x, y, torch.is_grad_enabled(), self.dropout.training))
         return self.dropout(self.readout(x.to(self.readout.weight.dtype)))
 
 
 def test_a_module_gets_whole_blocks_of_tensors_and_no_gradients():
     module = Recording()
     scores(module, num_tasks=2)
-    ((x, y, grad, inference, training),) = module.seen
+    ((x, y, grad, training),) = module.seen
     assert (x.shape, x.dtype, y.shape, y.dtype) == ((64, 100, 64), torch.float32, (64, 100), torch.int64)
     assert np.array_equal(x[1].numpy(), SUITE.meta_test.episode(1).x)
     assert np.array_equal(y[1].numpy(), SUITE.meta_test.episode(1).y)
-    assert (grad, inference, training) == (False, True, False)
+    assert (grad, training) == (False, False)
     assert module.readout.weight.grad is None
     assert torch.is_grad_enabled()
 
@@ -194,12 +194,37 @@ def test_training_goes_on_after_an_evaluation():
     assert module.readout.bias.grad.tolist() == pytest.approx([200.0] * 10)
 
 
+def test_what_a_module_keeps_from_an_evaluation_serves_its_training():
+    class Rotating(nn.Module):
+        """It makes a table at its first call, as rotary positions are made."""
+
+        def __init__(self):
+            super().__init__()
+            self.readout, self.table = nn.Linear(64, 10), None
+
+        def forward(self, x, y):
+            if self.table is None:
+                self.table = torch.cos(torch.arange(x.shape[1]).float())[:, None]
+            return self.readout(x) * self.table
+
+    module = Rotating()
+    evaluate(module, SUITE, **FEW, audit="off")
+    module(torch.tensor(block(2).x), None).sum().backward()
+    assert module.readout.weight.grad.abs().sum() > 0
+
+
+def test_parts_named_as_the_methods_of_the_step_form_are_parts():
+    module = Recording()
+    module.init, module.step = nn.Linear(2, 2), nn.Linear(2, 2)
+    assert scores(module).shape == (64, 100, 10)
+
+
 def test_a_module_may_learn_by_gradients_while_it_answers():
     """A step of least squares from zero weights: after y_0 = c, scores are x_t · x_0 for c, and else 0."""
 
     class Descent(nn.Module):
         def forward(self, x, y):
-            with torch.inference_mode(False):
+            with torch.enable_grad():
                 weights = torch.zeros(len(x), 64, 10, requires_grad=True)
                 target = nn.functional.one_hot(y[:, 0], 10).float()
                 loss = (torch.einsum("bd,bdc->bc", x[:, 0], weights) - target).square().sum() / 2

@@ -1,6 +1,6 @@
 """Verification: honest entries pass, every forger is refuted, and a learner has no way to the labels."""
 
-from pathlib import Path
+import time
 
 import numpy as np
 import pytest
@@ -9,9 +9,10 @@ from gpicl_bench.commands import main
 from gpicl_bench.errors import EntryError, InvalidArgument
 from gpicl_bench.evaluation.asking import episodes as drawn
 from gpicl_bench.leaderboard.entry import plain
+from gpicl_bench.leaderboard.marking import mark
 from gpicl_bench.leaderboard.reading import bundle, read_entry
-from gpicl_bench.leaderboard.rerun import Limits, ask_again
-from gpicl_bench.leaderboard.verification import TOLERANCE, chosen, ties, verify
+from gpicl_bench.leaderboard.rerun import CouldNotAsk, Limits, asking
+from gpicl_bench.leaderboard.verification import TOLERANCE, chosen, knows_public, ties, verify
 from gpicl_bench.registration import make
 from tests import entries
 
@@ -190,10 +191,12 @@ def test_a_learner_that_reads_labels_is_refuted(text, tmp_path):
 
 
 def asked(tmp_path, text, limits, args=None, positions=(0, 5)):
+    """The answers of a learner in a process of its own, and whether it was isolated."""
     (tmp_path / "learner.py").write_text(text)
     suite = make(entries.SUITE)
     block = drawn(suite.meta_test, [3, 1], 0)
-    return ask_again(Path("learner.py"), tmp_path, args or {}, suite.info, block, positions, limits)
+    with asking("learner.py", tmp_path, args or {}, suite.info, limits) as learner:
+        return learner.answers(block, positions), learner.isolated
 
 
 HEAD = "import os, socket, sys, time\nimport numpy as np\ndef learner(context_x, context_y, query_x):\n    "
@@ -213,15 +216,15 @@ HEAD = "import os, socket, sys, time\nimport numpy as np\ndef learner(context_x,
 )
 def test_a_learner_that_misbehaves_is_an_error(body, says, tmp_path):
     seconds = 3.0 if "sleep" in body else 60.0
-    with pytest.raises(EntryError, match=f"(?s){says}"):
-        asked(tmp_path, HEAD + body, Limits(seconds, 2**31))
+    with pytest.raises(CouldNotAsk, match=f"(?s){says}"):
+        asked(tmp_path, HEAD + body, Limits(seconds, 2.0**31))
 
 
 def test_what_a_learner_prints_disturbs_nothing(tmp_path):
-    found = asked(
+    found, _ = asked(
         tmp_path, HEAD + "print('x' * 100_000); os.write(1, b'y'); return np.array([len(context_y)])", Limits()
     )
-    assert found.values.tolist() == [[0, 5], [0, 5]]
+    assert found.tolist() == [[0, 5], [0, 5]]
 
 
 def test_the_learner_has_no_network_and_no_secrets(tmp_path, monkeypatch):
@@ -238,8 +241,8 @@ def test_the_learner_has_no_network_and_no_secrets(tmp_path, monkeypatch):
             "    except OSError:\n"
             "        return np.array([2 + ('SECRET_TOKEN' in os.environ)])\n"
         )
-        found = asked(tmp_path, text, Limits())
-    assert found.values.tolist() == [[2, 2], [2, 2]] if found.isolated else [[1, 1], [1, 1]]
+        found, isolated = asked(tmp_path, text, Limits())
+    assert found.tolist() == ([[2, 2], [2, 2]] if isolated else [[1, 1], [1, 1]])
 
 
 def test_ties_are_excused_and_nothing_else():
@@ -264,6 +267,140 @@ def learner(x, y):
     found = verify(path, num_tasks=2)
     assert (found.verdict, found.differing) == ("refuted", 0)
     assert "ties" in found.reason
+
+
+FORGED = """
+import os, sys
+import numpy as np
+def learner(context_x, context_y, query_x):
+    pipe = os.open(f"/proc/self/fd/{sys.argv[2]}", os.O_WRONLY)
+    os.write(pipe, FRAME)
+    os._exit(0)
+"""
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        b"PK\3\4 a zip",
+        b"\x93NUMPY\1\0v\0{'descr': '<f8', 'fortran_order': False, 'shape': (10**15,)}",
+        b"\0" + np.full((2, 10), np.nan).tobytes(),
+        b"\0" + np.full((2, 10), 1e300).tobytes(),
+        b"\1" + np.array([0, 10]).tobytes(),
+        b"\1" + np.array([0, -1]).tobytes(),
+        b"\2",
+        b"",
+    ],
+)
+def test_what_a_process_sends_is_not_trusted(frame, tmp_path):
+    with pytest.raises(EntryError, match="sent no answer|ended early"):
+        asked(tmp_path, FORGED.replace("FRAME", repr(frame)), Limits(60.0))
+
+
+def test_files_of_the_entry_do_not_stand_in_for_modules_of_python(tmp_path):
+    """They would run before the process is isolated, and could say that it is."""
+    for name in ("ctypes.py", "json.py", "os.py", "gpicl_bench.py"):
+        (tmp_path / name).write_text("raise SystemExit('it ran')\n")
+    found, _ = asked(tmp_path, HEAD + "return np.array([7])", Limits())
+    assert found.tolist() == [[7, 7], [7, 7]]
+
+
+def test_what_a_learner_starts_ends_with_it(tmp_path):
+    """Where the system allows a namespace of processes: a daemon of its own session would rewrite the verdict."""
+    text = HEAD + (
+        "if os.fork() == 0:\n"
+        "        os.setsid()\n"
+        "        if os.fork() == 0:\n"
+        "            for n in range(100):\n"
+        "                open('alive', 'w').write(str(n))\n"
+        "                time.sleep(0.05)\n"
+        "        os._exit(0)\n"
+        "    time.sleep(0.3)\n"
+        "    return np.array([1])\n"
+    )
+    _, isolated = asked(tmp_path, text, Limits(60.0), positions=(0,))
+    if not isolated:
+        pytest.skip("this system has no user namespaces")
+    before = (tmp_path / "alive").read_text()
+    time.sleep(0.5)
+    assert (tmp_path / "alive").read_text() == before
+
+
+KNOWING = """
+import numpy as np
+import gpicl_bench
+
+public = gpicl_bench.make("digits-proj-perm-v0").meta_test
+known = {public.episode(i).x[0].tobytes(): i for i in range(48)}
+
+@gpicl_bench.sequence_learner
+def learner(x, y):
+    scores = np.zeros((*y.shape, 10))
+    for row, episode in enumerate(x):
+        if episode[0].tobytes() in known:
+            scores[row] = np.eye(10)[public.episode(known[episode[0].tobytes()]).y]
+    return scores
+"""
+
+
+def test_a_learner_that_knows_the_public_tasks_is_refuted(tmp_path):
+    """It answers public tasks right every time, labels withheld or not; of fresh ones it knows nothing."""
+    path = entries.made(tmp_path, KNOWING)
+    assert read_entry(path).claimed.accuracy == 1
+    found = verify(path, num_tasks=8)
+    assert (found.verdict, found.differing) == ("refuted", 0)
+    assert "better on public tasks than on fresh ones" in found.reason
+
+
+def test_public_and_fresh_scores_are_compared_by_welch():
+    rng = np.random.default_rng(0)
+    level = [knows_public(rng.normal(0.7, 0.1, 4096), rng.normal(0.7, 0.1, 64)) for _ in range(500)]
+    assert not any(level)
+    assert knows_public(rng.normal(0.8, 0.1, 4096), rng.normal(0.7, 0.1, 64))
+    assert not knows_public(rng.normal(0.6, 0.1, 4096), rng.normal(0.7, 0.1, 64))
+    assert knows_public(np.ones(48), np.zeros(8))
+    assert not knows_public(np.zeros(48), np.zeros(8))
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"num_classes": 32767}, "number of classes"),
+        ({"images": "train"}, "images"),
+        ({"learner_seed": 12345}, "learner seed"),
+    ],
+)
+def test_a_result_of_another_question_is_refuted(entry, change, says):
+    """With more classes chance is lower, and the same predictions have a higher score."""
+    entries.asked_otherwise(entry, change)
+    found = verify(entry, num_tasks=1)
+    assert found.verdict == "refuted"
+    assert f"another {says}" in found.reason
+
+
+def test_an_honest_learner_that_cannot_run_here_is_not_refuted(tmp_path):
+    path = entries.made(
+        tmp_path,
+        "import sys\nif len(sys.argv) == 4 and sys.argv[1].isdigit():\n    import equinoxxx\n" + entries.CENTROID,
+    )
+    found = verify(path, num_tasks=1)
+    assert found.verdict == "not reproduced"
+    assert "equinoxxx" in found.reason
+
+
+def test_marks_set_during_a_verification_stay(entry):
+    def say(line):
+        if "files are" in line:
+            mark(entry, unreliable="meanwhile")
+
+    assert verify(entry, num_tasks=1, say=say).verdict == "verified"
+    assert read_entry(entry).marks.unreliable == "meanwhile"
+
+
+def test_impossible_limits_are_named_before_any_work():
+    for seconds, memory in ((0.0, 8e9), (-5.0, 8e9), (nan, 8e9), (inf, 8e9), (1.0, 1.0), (1.0, inf), (1.0, nan)):
+        with pytest.raises(InvalidArgument, match="limits"):
+            Limits(seconds, memory)
 
 
 def test_bad_arguments_are_named(entry):

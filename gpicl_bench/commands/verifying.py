@@ -23,10 +23,10 @@ def run(options: argparse.Namespace) -> int:
     from gpicl_bench.leaderboard.verification import NUM_TASKS, verify
 
     count = None if options.all else NUM_TASKS if options.num_tasks is None else options.num_tasks
-    limits = Limits(options.time_limit, round(options.memory * 2**30))
+    limits = Limits(options.time_limit, options.memory * 2.0**30)
     found = verify(options.entry, count, options.seed, limits, say=print)
     print(f"{found.verdict}{f': {found.reason}' if found.reason else ''}")
     if found.rerun and not found.isolated:
         print("not isolated: this system does not let the learner run without a network")
     print(f"written to {options.entry}")
-    return 0 if found.verdict == "verified" else 1
+    return {"verified": 0, "refuted": 1, "not reproduced": 3}[found.verdict]

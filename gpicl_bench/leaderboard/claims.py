@@ -8,6 +8,7 @@ from gpicl_bench.diagnosing import Diagnosis
 from gpicl_bench.errors import EntryError
 from gpicl_bench.evaluation.comparison import Runs
 from gpicl_bench.evaluation.results import Result
+from gpicl_bench.suite import Split
 
 Audited = Literal["passed", "failed", "not auditable", "labels withheld", "not audited"]
 _WEAKEST: tuple[Audited, ...] = ("failed", "not auditable", "not audited", "labels withheld", "passed")
@@ -41,6 +42,24 @@ def claims(name: str, results: Sequence[Result], diagnoses: Sequence[Diagnosis])
         "meta_training_hardware": _hardware(trainings),
         "episode_seconds": sum(d.ledger.episode_seconds for d in diagnoses) / len(diagnoses),
     }
+
+
+def check_setting(result: Result, split: Split) -> None:
+    """Raise EntryError unless a result is of this split, whole: what was asked decides what a prediction is worth."""
+    setting, info = result.setting, split.info
+    wanted = {
+        "suite": (split.spec.id, setting.suite),
+        "tasks": (split.task_set, setting.task_set),
+        "images": (split.images, setting.images),
+        "fingerprint": (split.fingerprint, setting.fingerprint),
+        "number of examples": (info.T, setting.num_examples),
+        "number of classes": (info.C, setting.num_classes),
+        "choice of positions": (tuple(range(info.T)), setting.positions),
+        "learner seed": (0, setting.learner_seed),
+    }
+    for name, (ours, theirs) in wanted.items():
+        if ours != theirs:
+            raise EntryError(f"a result has another {name}", expected=str(ours), got=theirs, where=result.learner.name)
 
 
 def _check(result: Result, diagnosis: Diagnosis) -> None:

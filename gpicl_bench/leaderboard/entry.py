@@ -24,7 +24,7 @@ TRACKS: dict[Track, str] = {
     "open": "open",
 }
 
-Name = Annotated[str, Field(pattern="^[a-z0-9][a-z0-9_.-]{0,63}$", description="lower case, digits, and _ . -")]
+Name = Annotated[str, Field(pattern="^[a-z0-9][a-z0-9_-]{0,63}$", description="lower case, digits, _ and -")]
 Line = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Text = Annotated[str, Field(max_length=4000)]
 Link = Annotated[str, Field(max_length=500, pattern="^https?://[^\\s\"'<>]+$")]
@@ -38,7 +38,8 @@ Place = Annotated[
     ),
 ]
 Interval = Annotated[tuple[FiniteFloat, FiniteFloat], Field(description="95%: low, high")]
-Count = Annotated[int, Field(ge=0)]
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+Seconds = Annotated[FiniteFloat, Field(ge=0, le=1e12)]
 
 
 class _Model(BaseModel):
@@ -85,15 +86,17 @@ class Claimed(_Model):
     diagnosis: Annotated[str, Field(max_length=200, description="the verdict, or several with the number of runs")]
     parameters: Count | None
     state_bytes: Count | None
-    meta_training_seconds: Annotated[FiniteFloat | None, Field(ge=0, description="the mean over runs")]
+    meta_training_seconds: Annotated[Seconds | None, Field(description="the mean over runs")]
     meta_training_hardware: Annotated[str | None, Field(max_length=200)]
-    episode_seconds: Annotated[FiniteFloat, Field(ge=0)]
+    episode_seconds: Seconds
 
 
 class Verified(_Model):
     """What a verification found; written by `verify` alone."""
 
-    verdict: Literal["verified", "refuted"]
+    verdict: Annotated[
+        Literal["verified", "refuted", "not reproduced"], Field(description="the last: the learner did not run there")
+    ]
     reason: Text
     score: FiniteFloat | None
     accuracy: FiniteFloat | None
@@ -102,7 +105,11 @@ class Verified(_Model):
     differing: Annotated[Count, Field(description="of them: those that differ by more than a tie")]
     excused: Annotated[Count, Field(description="of them: those that differ within the tolerance of a tie")]
     tolerance: Annotated[FiniteFloat, Field(ge=0, description="of a tie: relative difference of the best scores")]
+    fresh: Annotated[
+        FiniteFloat | None, Field(description="the score on as many tasks that nobody had seen, 64 at most")
+    ]
     seed: Annotated[str, Field(pattern="^[0-9a-f]{64}$", description="of the choice of tasks; it repeats it")]
+    drawn: Annotated[bool, Field(description="whether the seed was drawn then; else it was given")]
     isolated: Annotated[bool, Field(description="whether the learner ran without a network")]
     date: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
     version: Line

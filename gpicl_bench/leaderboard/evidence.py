@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64, Int64
 
+from gpicl_bench.datasets import dataset
 from gpicl_bench.errors import EntryError, ResultError
 from gpicl_bench.evaluation.metrics import areas
 from gpicl_bench.evaluation.packing import LAYOUTS, unpack_array
@@ -117,6 +118,8 @@ def _check_setting(entry: Entry, place: str, setting: Any) -> None:
         "fingerprint": known.fingerprints.get("meta_test"),
         "num_tasks": entry.claimed.num_tasks,
         "num_examples": known.num_examples,
+        "num_classes": dataset(known.dataset).num_classes,
+        "learner_seed": 0,
         "positions": [*range(known.num_examples)],
     }
     for name, value in wanted.items():

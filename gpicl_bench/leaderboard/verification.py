@@ -1,17 +1,20 @@
 """Verifying an entry: its files, its numbers, and its learner, asked again in a process of its own.
 
 A forger whose predictions are made up on a share p of the tasks, and who cannot know which n tasks will be asked again,
-escapes with probability at most (1 - p)^n: tasks are drawn without replacement after the entry was made.
+escapes with probability at most (1 - p)^n: tasks are drawn without replacement after the entry was made. A program that
+knows the public tasks, say because it regenerates them, is better on them than on fresh ones, which nobody has seen.
 """
 
 import datetime
+import hashlib
 import platform
 import re
 import secrets
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,21 +25,26 @@ from gpicl_bench.errors import EntryError, GpiclBenchError, InvalidArgument, Res
 from gpicl_bench.evaluation import load_result
 from gpicl_bench.evaluation.asking import episodes
 from gpicl_bench.evaluation.comparison import Runs
+from gpicl_bench.evaluation.metrics import areas
 from gpicl_bench.evaluation.results import Result
 from gpicl_bench.evaluation.storage import close
 from gpicl_bench.leaderboard.bundle import check_files, check_no_others, copy_listed
-from gpicl_bench.leaderboard.claims import claims
+from gpicl_bench.leaderboard.claims import check_setting, claims
 from gpicl_bench.leaderboard.entry import Entry, Verified, plain
 from gpicl_bench.leaderboard.reading import bundle, read_entry, stamped, write_entry
-from gpicl_bench.leaderboard.rerun import Limits, ask_again
+from gpicl_bench.leaderboard.rerun import Asked, CouldNotAsk, Limits, asking
 from gpicl_bench.leaderboard.tracks import track
+from gpicl_bench.learners.card import check_card
 from gpicl_bench.learners.prediction import predicted
+from gpicl_bench.learners.sequence import BLOCK
 from gpicl_bench.registration import make
+from gpicl_bench.reporting import text
 from gpicl_bench.suite import Split
 
 NUM_TASKS = 64  # asked again: a forger of 5% of the tasks escapes one time in 27
 TOLERANCE = 1e-4  # of a tie: the difference of the two scores, relative to the larger
 MOST_EXCUSED = 0.01  # of the predictions that were compared
+KNOWING = 1e-5  # p below which a learner that is better on public tasks than on fresh ones knows the public ones
 _TIMES = ("episode_seconds",)  # told, and never the same twice
 
 
@@ -70,7 +78,7 @@ def verify(
     entry = read_entry(path)
     if num_tasks is not None:
         num_tasks = check_integer("num_tasks", num_tasks, 1, entry.claimed.num_tasks)
-    seed = secrets.token_hex(32) if seed is None else seed
+    drawn, seed = seed is None, secrets.token_hex(32) if seed is None else seed
     if not re.fullmatch("[0-9a-f]{64}", seed):
         raise InvalidArgument("this is no seed", expected="64 lower-case hex digits", got=repr(seed))
     check_files(entry.files, bundle(path))
@@ -79,16 +87,13 @@ def verify(
     split = make(entry.suite).meta_test
     _ = split.part
     found = _Found(entry, bundle(path), split, say)
-    try:
-        found.check_claims()
-        found.check_outcomes()
-        found.ask_again(num_tasks, seed, limits or Limits())
-        verdict, reason = "verified", ""
-    except GpiclBenchError as error:
-        got = "" if error.got is None else f": {error.got}"
-        verdict, reason = "refuted", f"{error.what}{got}"[:4000]
-    verified = Verified(**stamped(entry, {**found.fields(seed), "verdict": verdict, "reason": reason}))
-    write_entry(entry.model_copy(update={"verified": verified}), path)
+    verdict, reason = found.verdict(num_tasks, seed, limits or Limits())
+    about = {**found.fields(), "seed": seed, "drawn": drawn, "verdict": verdict, "reason": reason}
+    verified = Verified(**stamped(entry, about))
+    now = read_entry(path)  # organisers may have marked it meanwhile
+    if now.digest != entry.digest:
+        raise EntryError("the entry was replaced while it was verified", expected=entry.digest, got=now.digest)
+    write_entry(now.model_copy(update={"verified": verified}), path)
     return verified
 
 
@@ -113,12 +118,26 @@ class _Found:
     differing: int = 0
     excused: int = 0
     isolated: bool = False
+    fresh: float | None = None
+
+    def verdict(self, num_tasks: int | None, seed: str, limits: Limits) -> tuple[str, str]:
+        """The verdict and its reason. Only a contradiction refutes: what a learner lacks here is not its fault."""
+        try:
+            self.check_claims()
+            self.check_outcomes()
+            self.ask_again(num_tasks, seed, limits)
+        except CouldNotAsk as error:
+            return "not reproduced", _told(error)
+        except GpiclBenchError as error:
+            return "refuted", _told(error)
+        return "verified", ""
 
     def check_claims(self) -> None:
         """Results and diagnoses are whole, are of this learner, and say what the entry claims."""
         self.results = [load_result(self.folder / run.result) for run in self.entry.runs]
         diagnoses = [load_diagnosis(self.folder / run.diagnosis) for run in self.entry.runs]
         for run, result in zip(self.entry.runs, self.results, strict=True):
+            check_setting(result, self.split)
             _check_learner(self.entry, run.args, run.card, result)
         derived = claims(self.entry.name, self.results, diagnoses)
         claimed = plain(self.entry.claimed)
@@ -146,25 +165,40 @@ class _Found:
         self.say(f"{count:,} tasks scored again: the outcomes are right")
 
     def ask_again(self, num_tasks: int | None, seed: str, limits: Limits) -> None:
-        """Predictions for some tasks are made again, by a process that does not know the labels."""
-        count = self.results[0].setting.num_tasks
-        tasks = chosen(count, num_tasks, seed)
-        positions = self.results[0].setting.positions
-        isolated = []
+        """Predictions for some tasks are made again, and some for fresh ones, by a process that knows no label."""
+        isolated, fresh = [], []
         for number, (run, result) in enumerate(zip(self.entry.runs, self.results, strict=True), 1):
-            block = episodes(self.split, tasks.tolist(), result.setting.learner_seed)
+            tasks = chosen(result.setting.num_tasks, num_tasks, seed)
             args = {**self.entry.learner.args, **run.args}
             with tempfile.TemporaryDirectory(prefix="gpicl_bench-verify-") as copy:
                 copy_listed(self._needed, self.folder, Path(copy))
-                found = ask_again(
-                    Path(self.entry.learner.file), Path(copy), args, self.split.info, block, positions, limits
-                )
-            isolated.append(found.isolated)
-            self._compare(found.values, result.prediction[tasks], tasks)
+                with asking(self.entry.learner.file, Path(copy), args, self.split.info, limits) as asked:
+                    for rows in _blocks(tasks):
+                        self._compare(asked, result, rows)
+                    fresh.append(self._ask_fresh(asked, result, min(len(tasks), NUM_TASKS), seed))
+                    isolated.append(asked.isolated)
             self.say(f"run {number}: {len(tasks):,} tasks asked again, {self.differing} predictions differ")
-        self.isolated = all(isolated)
+            self.say(f"run {number}: score on fresh tasks {fresh[-1]:.3f}")
+        self.isolated, self.fresh = all(isolated), float(np.mean(fresh))
         if self.excused > MOST_EXCUSED * self.compared:
             raise EntryError("too many predictions are ties", expected=f"≤ {MOST_EXCUSED:.0%}", got=self.excused)
+
+    def _ask_fresh(self, asked: Asked, result: Result, count: int, seed: str) -> float:
+        """The score on tasks that were drawn for this verification; refused if it is far below that on public ones."""
+        round_seed = hashlib.sha256(f"gpicl-bench/verification/{seed}".encode()).hexdigest()
+        block = episodes(
+            make(self.entry.suite).at_round(round_seed).meta_test, range(count), result.setting.learner_seed
+        )
+        right = predicted(asked.answers(block, result.setting.positions)) == block.y
+        there = areas(right[:, 1:], self.split.info.C)
+        here = areas(result.outcome[:, 1:], self.split.info.C)
+        if knows_public(here, there):
+            raise EntryError(
+                "the learner is better on public tasks than on fresh ones",
+                expected=f"about {there.mean():.3f}, its score on {count} fresh tasks",
+                got=f"{here.mean():.3f} on the public ones, {there.mean():.3f} on {count} fresh ones",
+            )
+        return float(there.mean())
 
     @property
     def _needed(self) -> dict[str, str]:
@@ -172,12 +206,10 @@ class _Found:
         evidence = {place for run in self.entry.runs for place in (run.result, run.diagnosis)}
         return {place: sha256 for place, sha256 in self.entry.files.items() if place not in evidence}
 
-    def _compare(
-        self,
-        values: Float64[np.ndarray, "n P C"] | Int64[np.ndarray, "n P"],
-        claimed: Int16[np.ndarray, "n P"],
-        tasks: Int64[np.ndarray, " n"],
-    ) -> None:
+    def _compare(self, asked: Asked, result: Result, tasks: Int64[np.ndarray, " n"]) -> None:
+        """Ask some tasks again, and compare every prediction."""
+        block = episodes(self.split, tasks.tolist(), result.setting.learner_seed)
+        values, claimed = asked.answers(block, result.setting.positions), result.prediction[tasks]
         differ = predicted(values) != claimed
         excused = differ & ties(values, claimed)
         self.rerun += len(tasks)
@@ -191,7 +223,7 @@ class _Found:
             said = f"{predicted(values)[row, k]}, claimed {claimed[row, k]}"
             raise EntryError(what, got=f"task {tasks[row]}, k = {k}: {said}; {len(wrong)} predictions differ")
 
-    def fields(self, seed: str) -> dict[str, Any]:
+    def fields(self) -> dict[str, Any]:
         from gpicl_bench import __version__
 
         runs = Runs(self.entry.name, tuple(self.results)) if self.scored else None
@@ -203,12 +235,35 @@ class _Found:
             "differing": self.differing,
             "excused": self.excused,
             "tolerance": TOLERANCE,
-            "seed": seed,
             "isolated": self.isolated,
+            "fresh": self.fresh,
             "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
             "version": __version__,
             "machine": platform.platform(),
         }
+
+
+def knows_public(public: Float64[np.ndarray, " n"], fresh: Float64[np.ndarray, " m"]) -> bool:
+    """Whether scores of tasks are higher on public tasks than on fresh ones, by Welch's t test at `KNOWING`."""
+    from scipy.stats import ttest_ind_from_stats
+
+    if len(fresh) < 2:
+        return False
+    about = [(float(scores.mean()), float(scores.std(ddof=1)), len(scores)) for scores in (public, fresh)]
+    if about[0][1] == about[1][1] == 0:
+        return about[0][0] > about[1][0]
+    found = ttest_ind_from_stats(*about[0], *about[1], equal_var=False, alternative="greater")
+    return bool(found.pvalue < KNOWING)
+
+
+def _blocks(tasks: Int64[np.ndarray, " n"]) -> Iterator[Int64[np.ndarray, " b"]]:
+    """64 at a time: all tasks of a suite need not fit into memory."""
+    return (tasks[start : start + BLOCK] for start in range(0, len(tasks), BLOCK))
+
+
+def _told(error: GpiclBenchError) -> str:
+    """An error in a line."""
+    return text.plain(f"{error.what}{'' if error.got is None else f': {error.got}'}")[:4000]
 
 
 def ties(
@@ -223,9 +278,9 @@ def ties(
 
 
 def _check_learner(entry: Entry, args: dict[str, Any], card: dict[str, Any], result: Result) -> None:
-    """The result is of this suite and of the learner of this run."""
+    """The result is of the learner of this run, and its card is one."""
+    check_card(SimpleNamespace(card=dict(result.learner.card)), make(entry.suite).info, result.learner.name)
     wanted: dict[str, tuple[Any, Any]] = {
-        "suite": (entry.suite, result.setting.suite),
         "learner's file": (entry.files[entry.learner.file], result.learner.source_sha256),
         "arguments": ({**entry.learner.args, **args}, dict(result.learner.args)),
         "card": (card, dict(result.learner.card)),

@@ -19,16 +19,13 @@ class Field(NamedTuple):
     holds: Callable[[Any], bool]
 
 
-def _integer(least: int, most: int | None = None) -> Callable[[Any], bool]:
-    def holds(value: Any) -> bool:
-        whole = isinstance(value, int) and not isinstance(value, bool)
-        return whole and least <= value and (most is None or value <= most)
-
-    return holds
+def _integer(least: int, most: int = 2**64) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
 
 
 def _text(value: Any) -> bool:
-    return isinstance(value, str)
+    """A string that a file can hold: half of a surrogate pair is none."""
+    return isinstance(value, str) and value == value.encode(errors="replace").decode()
 
 
 def _duration(value: Any) -> bool:
@@ -37,7 +34,7 @@ def _duration(value: Any) -> bool:
 
 META_TRAINING = {
     "suite": Field("the id of a suite", _text),
-    "num_tasks": Field("how many tasks it met: from 1 to 2^64", _integer(1, 2**64)),
+    "num_tasks": Field("how many tasks it met: from 1 to 2^64", _integer(1)),
     "seed": Field("of its tasks: from 0 to 2^64 - 1", _integer(0, 2**64 - 1)),
     "steps": Field("of the meta-optimiser: 0 or more", _integer(0)),
     "seconds": Field("of meta-training: 0 or more", _duration),

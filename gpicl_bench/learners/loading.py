@@ -60,6 +60,10 @@ def load_learner(path: str | Path, info: Info, args: Mapping[str, Any] | None = 
         LearnerFileError: the file is missing, does not run, or defines no learner; or args are no plain values.
     """
     path, args = Path(path), _plain(args)
+    if not path.name.isprintable():  # nor has a name that is no UTF-8 a place in a file
+        raise LearnerFileError(
+            "the learner file has a name that cannot be written down", expected="printable text", got=repr(path.name)
+        )
     try:
         source = path.read_bytes()
     except (OSError, ValueError) as error:
@@ -87,7 +91,7 @@ def _plain(args: Mapping[str, Any] | None) -> dict[str, Any]:
 def _run(path: Path, source: bytes) -> ModuleType:
     """Run exactly these bytes: Python's own import may take an older compiled copy."""
     _enter(path.parent)
-    name = f"gpicl_learner_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    name = f"gpicl_learner_{path.stem}_{hashlib.sha256(os.fsencode(path)).hexdigest()[:8]}"
     module = ModuleType(name)
     module.__file__ = str(path)
     sys.modules[name] = module  # dataclasses and pickling look their module up

@@ -17,7 +17,7 @@ from gpicl_bench.errors import LearnerError
 from gpicl_bench.learners.adapter import Block, Scores
 from gpicl_bench.learners.prediction import calling, check_scores, check_signature
 from gpicl_bench.learners.sequence import BLOCK, padded
-from gpicl_bench.learners.torch_module import stepping
+from gpicl_bench.learners.torch_module import is_torch_module, stepping
 from gpicl_bench.suite import Info
 
 
@@ -109,8 +109,9 @@ class JaxStepAdapter:
 
 
 def has_step_form(learner: object) -> bool:
-    """Whether a learner has both methods of the step form."""
-    return callable(getattr(learner, "init", None)) and callable(getattr(learner, "step", None))
+    """Whether a learner has both methods of the step form; the parts of a torch module are no methods."""
+    methods = getattr(learner, "init", None), getattr(learner, "step", None)
+    return all(callable(method) and not is_torch_module(method) for method in methods)
 
 
 def step_adapter(learner: Any, info: Info, name: str, stochastic: bool) -> StepAdapter | JaxStepAdapter:

@@ -1,8 +1,9 @@
 """Torch modules as learners: `forward(x [B, T, D], y [B, T]) -> scores [B, T, C]`, or the methods of the step form.
 
 A module gets tensors on its own device: x float32, y and keys int64, which torch takes for indices. It is asked in eval
-mode and in inference mode, so that no gradient is recorded. One that learns by gradients while it answers writes
-`with torch.inference_mode(False):` around them.
+mode and under `torch.no_grad()`. Not in inference mode: what a module keeps from a call, such as a table that it makes
+once, must serve the training that goes on after it. One that learns by gradients while it answers writes
+`with torch.enable_grad():` around them.
 
 Nothing here imports torch: who has a torch module has imported it.
 """
@@ -78,14 +79,14 @@ def stepping(learner: Any) -> Any:
 
 @contextmanager
 def _answering(module: Any) -> Iterator[None]:
-    """Eval mode and inference mode; afterwards every part is in the mode in which it was."""
+    """Eval mode, and no gradients; afterwards every part is in the mode in which it was."""
     torch: Any = loaded_torch()
     modes = [(part, part.training) for part in module.modules()]
     training = any(mode for _, mode in modes)
     if training:
         module.eval()
     try:
-        with torch.inference_mode():
+        with torch.no_grad():
             yield
     finally:
         for part, mode in modes if training else ():
@@ -93,7 +94,7 @@ def _answering(module: Any) -> Iterator[None]:
 
 
 def _tensors(module: Any, *arrays: np.ndarray) -> list[Any]:
-    """Copies on the module's device, float32 or int64. Made outside inference mode: gradients may begin at them."""
+    """Copies on the module's device, float32 or int64."""
     torch: Any = loaded_torch()
     first = next(chain(module.parameters(), module.buffers()), None)
     device = "cpu" if first is None else first.device

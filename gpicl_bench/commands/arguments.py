@@ -107,5 +107,5 @@ def _argument(option: str, text: str) -> tuple[str, Any]:
         raise InvalidArgument(f"{option} is malformed", expected="key=value", got=text)
     try:
         return key, ast.literal_eval(value)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, MemoryError, RecursionError):  # of very deep literals
         return key, value

@@ -171,7 +171,10 @@ def entry_digest(digests: Mapping[str, str]) -> str:
 
 def sealed(fields: Mapping[str, Any]) -> Entry:
     """The entry of these fields, without verification and marks, with its digests."""
-    digests = field_digests(fields)
+    try:
+        digests = field_digests(fields)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise EntryError("an entry holds plain values only", got=str(error)) from error
     return validated({**fields, "digests": digests, "digest": entry_digest(digests)})
 
 
@@ -189,6 +192,8 @@ def validated(fields: Mapping[str, Any]) -> Entry:
         raise EntryError(
             f"{where} is malformed", expected=first["msg"], got=_short(first["input"]), hint="docs/leaderboards.md"
         ) from error
+    except (TypeError, ValueError, RecursionError) as error:
+        raise EntryError("an entry holds plain values only", got=str(error)) from error
 
 
 def plain(part: BaseModel) -> dict[str, Any]:

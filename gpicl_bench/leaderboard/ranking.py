@@ -2,8 +2,8 @@
 
 From the best down, an entry that its group's first significantly beats opens the next group. Each entry but the first
 is tested once; but which pairs are tested follows from the data, since the best leads. So their p are corrected by
-Bonferroni's factor for all pairs that could have been, n(n - 1)/2: among entries that are alike a second group opens on
-one board in twenty at most. Three runs a side leave two degrees of freedom, and on a large board such entries mostly
+Bonferroni's factor for all pairs that could have been, n(n - 1)/2: among entries that are alike a second group opens in
+one track in twenty at most. Three runs a side leave two degrees of freedom, and on a large board such entries mostly
 tie: more runs tell them apart.
 
 `compare` tests by sign flips. Their p is at least 1e-4 unless the difference is extreme, which times 999 is no longer

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from gpicl_bench.evaluation.results import RECORD_TASKS, LearnerRecord, Result
 from gpicl_bench.leaderboard.bundle import check_files, check_no_others, copy, gather, sha256_of
 from gpicl_bench.leaderboard.claims import claims
 from gpicl_bench.leaderboard.entry import FORMAT, Entry, sealed
-from gpicl_bench.leaderboard.reading import bundle, write_entry
+from gpicl_bench.leaderboard.reading import bundle, read_entry, write_entry
 from gpicl_bench.leaderboard.tracks import track
 from gpicl_bench.learners import LoadedLearner, adapt, load_learner
 from gpicl_bench.registration import make
@@ -77,14 +78,21 @@ def submit(submission: Submission, folder: Path, *, progress: bool = False) -> P
     """
     suite = make(submission.suite)
     _check_suite(suite)
-    path = folder / submission.suite / f"{submission.name}.yaml"
-    _check_free(path)
     sources = gather(submission.root, [submission.file, *submission.include])
     learner = submission.file.resolve().relative_to(submission.root.resolve()).as_posix()
     draft = _fields(submission, learner)
-    _check_draft(draft)
+    _check_draft(draft, submission.runs)
+    path = folder / submission.suite / f"{submission.name}.yaml"
     stage = path.with_name(f".{submission.name}")
+    if bundle(path).is_dir() and not path.exists() and not stage.exists():
+        bundle(path).rename(stage)  # it was interrupted at its last step
+    _check_free(path)
     _fill(stage, sources)
+    with contextlib.chdir(stage):
+        cards = [_card(learner, suite, {**submission.args, **args}) for args in submission.runs]
+    _check_runs(cards)
+    journals = (f"results/{n}.partial" for n in range(len(cards)))
+    check_no_others(dict.fromkeys((*sources, *_evidence(len(cards)), *journals), ""), stage)  # loading wrote nothing
     done = []
     for number, args in enumerate(submission.runs):
         with contextlib.chdir(stage):
@@ -128,12 +136,12 @@ def _fields(submission: Submission, learner: str) -> dict[str, Any]:
         "description": submission.description,
         "learner": {"file": learner, "args": dict(submission.args)},
         "search": {"selection": submission.selection, "trials": submission.trials, "note": submission.search},
-        "command": submission.command,
+        "command": submission.command[:4000],
     }
 
 
-def _check_draft(draft: Mapping[str, Any]) -> None:
-    """Find out before hours of work what no entry can hold: with what is not known yet filled in."""
+def _check_draft(draft: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) -> None:
+    """Find out before hours of work what no entry can hold: with what is not known yet filled in, written and read."""
     nothing = "0" * 64
     claimed = {
         **dict.fromkeys(("parameters", "state_bytes", "meta_training_seconds", "meta_training_hardware")),
@@ -146,15 +154,20 @@ def _check_draft(draft: Mapping[str, Any]) -> None:
         "diagnosis": "",
     }
     file = draft["learner"]["file"]
-    run = {"args": {}, "card": {}, "result": file, "diagnosis": file}
-    rest = {"track": "open", "runs": [run], "files": {file: nothing}, "claimed": claimed, "hardware": "unknown"}
-    sealed({**draft, **rest})
+    blank = [{"args": dict(args), "card": {}, "result": file, "diagnosis": file} for args in runs]
+    rest = {"track": "open", "runs": blank, "files": {file: nothing}, "claimed": claimed, "hardware": "unknown"}
+    entry = sealed({**draft, **rest})
+    with tempfile.TemporaryDirectory(prefix="gpicl_bench-submit-") as scratch:
+        path = Path(scratch) / draft["suite"] / f"{draft['name']}.yaml"
+        path.parent.mkdir()
+        write_entry(entry, path)
+        read_entry(path)
 
 
 def _fill(stage: Path, sources: Mapping[str, Path]) -> None:
     """Copy the files; with unfinished work of the same files, go on with it."""
-    there = {place: stage / place for place in sources}
-    if stage.exists() and any(not t.is_file() or sha256_of(t) != sha256_of(sources[p]) for p, t in there.items()):
+    there = {place: stage / place for place in sources if (stage / place).exists()}
+    if any(not t.is_file() or sha256_of(t) != sha256_of(sources[p]) for p, t in there.items()):
         raise ResultError(
             "unfinished work of another submission lies here",
             got=str(stage),
@@ -207,6 +220,26 @@ def _check_same(kept: LearnerRecord, wanted: LearnerRecord, path: Path) -> None:
         )
 
 
+def _evidence(runs: int) -> list[str]:
+    """The places of results and diagnoses."""
+    return [f"{kind}/{n}.json" for n in range(runs) for kind in ("results", "diagnoses")]
+
+
+def _card(learner: str, suite: Suite, args: Mapping[str, Any]) -> Mapping[str, Any]:
+    loaded = load_learner(Path(learner), suite.info, args)
+    return learner_record(loaded, adapt(loaded.learner, suite.info, loaded.name)).card
+
+
+def _check_runs(cards: Sequence[Mapping[str, Any]]) -> None:
+    """Several runs have several seeds."""
+    trainings = [card.get("meta_training") for card in cards]
+    seeds = [training.get("seed") if isinstance(training, Mapping) else None for training in trainings]
+    if len(seeds) > 1 and (None in seeds or len(set(seeds)) < len(seeds)):
+        raise EntryError(
+            "these are no runs of one learner", expected="a meta-training seed of its own in each card", got=seeds
+        )
+
+
 def _hardware(result: Result) -> str:
     return f"{result.provenance.device}, {result.provenance.platform}"
 
@@ -222,8 +255,7 @@ def _entry(
         {"args": args, "card": card, "result": f"results/{n}.json", "diagnosis": f"diagnoses/{n}.json"}
         for n, ((args, _, _), card) in enumerate(zip(done, cards, strict=True))
     ]
-    evidence = [f"{kind}/{n}.json" for n in range(len(done)) for kind in ("results", "diagnoses")]
-    places = sorted({*sources, *evidence})
+    places = sorted({*sources, *_evidence(len(done))})
     claimed = claims(draft["name"], [result for _, result, _ in done], [diagnosis for _, _, diagnosis in done])
     return sealed(
         {

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from gpicl_bench.errors import MalformedId
+from gpicl_bench.errors import MalformedId, SuiteNotFound
 from gpicl_bench.leaderboard.entry import Track
-from gpicl_bench.registration import SuiteSpec
+from gpicl_bench.registration import spec
 
 _MNIST = "mnist"
 
@@ -18,18 +18,18 @@ def track(suite: str, cards: Iterable[Mapping[str, Any]]) -> Track:
     >>> track("fashion_mnist-proj-perm-v0", [{"meta_training": {"suite": "mnist-proj-perm-v0"}}])
     'mnist'
     """
-    bases = {_base(card.get("meta_training")) for card in cards}
-    if bases == {"none"}:
+    trainings = [card.get("meta_training") for card in cards]
+    if all(training == "none" for training in trainings):
         return "none"
+    bases = {_base(training) for training in trainings}
     if bases == {_MNIST}:
         return "mnist"
-    return "same" if bases == {SuiteSpec(suite).base} else "open"
+    return "same" if bases == {spec(suite).base} else "open"
 
 
 def _base(training: Any) -> str | None:
-    if training == "none":
-        return "none"
+    """The base dataset of a meta-training; None if it is unknown, or of no suite that there is."""
     try:
-        return SuiteSpec(training["suite"]).base
-    except (KeyError, TypeError, MalformedId):
+        return spec(training["suite"]).base
+    except (KeyError, TypeError, MalformedId, SuiteNotFound):
         return None

@@ -10,18 +10,20 @@ from gpicl_bench.evaluation.storage import write_text
 
 LARGEST = 1_000_000  # bytes
 _DEEPEST = 20
+_LONGEST = 1000  # characters of a value that may be read as a number
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
 class _Loader(_LOADER):  # type: ignore[misc]
-    """Refuses a key that stands twice: the second would hide the first."""
+    """Refuses a key that stands twice: the second would hide the first. So would what is merged under `<<`."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-        keys = [key.value for key, _ in node.value]
-        twice = next((key for key in keys if isinstance(key, str) and keys.count(key) > 1), None)
-        if twice is not None:
-            raise yaml.YAMLError(f"the key {twice!r} stands twice")
+        seen: set[str] = {"<<"}
+        for key, _ in node.value:
+            if isinstance(key.value, str) and key.value in seen:
+                raise yaml.YAMLError(f"the key {key.value!r} stands twice, or merges")
+            seen |= {key.value} if isinstance(key.value, str) else set()
         return super().construct_mapping(node, deep)
 
 
@@ -52,6 +54,8 @@ def _check_events(text: str) -> None:
             raise ValueError("it has an alias or an anchor")
         if getattr(event, "tag", None) is not None:
             raise ValueError(f"it has a tag, {event.tag}")
+        if isinstance(event, yaml.ScalarEvent) and event.implicit[0] and len(event.value) > _LONGEST:
+            raise ValueError(f"a value without quotes has more than {_LONGEST:,} characters")
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > _DEEPEST:
             raise ValueError(f"it is nested more than {_DEEPEST} levels deep")

@@ -115,7 +115,7 @@ def checked(entry: Entry) -> Checked:
     found = entry.verified
     if found is None:
         return Checked("not verified", "", "")
-    about = [found.date, *([] if found.isolated else ["not isolated"])]
+    about = [found.date, f"{count(found.rerun)} tasks", *([] if found.isolated else ["not isolated"])]
     return Checked(found.verdict, "" if found.score is None else number(found.score), ", ".join(about))
 
 

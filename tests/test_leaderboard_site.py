@@ -127,7 +127,7 @@ def test_the_board_says_what_the_entries_say(folder, made):
     assert found["whole"][8] == "not verified"
     assert found["net"][8].endswith("verified 2026-01-02, 256 tasks")
     assert found["once"][8].endswith("verified 2026-01-02, 256 tasks, not isolated")
-    assert found["liar"][8] == "0.100 refuted 2026-01-02"
+    assert found["liar"][8] == "0.100 refuted 2026-01-02, 256 tasks"
     assert "refuted" in found["liar"][2]
     assert "unreliable" in found["leaky"][2]
     assert "superseded by once" in found["old"][2]

@@ -9,6 +9,7 @@ import pytest
 
 from gpicl_bench import diagnose, load_diagnosis, load_result
 from gpicl_bench.evaluation.results import Setting
+from gpicl_bench.leaderboard import submission as submission_module
 from gpicl_bench.leaderboard.bundle import sha256_of
 from gpicl_bench.leaderboard.claims import claims
 from gpicl_bench.leaderboard.entry import plain, sealed
@@ -39,8 +40,12 @@ learner.card = {"meta_training": "none", "licence": "MIT"}
 METRIC = "import numpy as np\n\ndef distance(a, b):\n    return np.square(a - b).sum(axis=-1)\n"
 
 
-def quick(patch):
-    """Of record are 48 tasks, and a diagnosis asks two episodes a cell."""
+def quick(patch, audit="quick"):
+    """Of record are 48 tasks, a diagnosis asks two episodes a cell, and an audit is a quick one."""
+    evaluate = submission_module.evaluate
+    patch.setattr(
+        "gpicl_bench.leaderboard.submission.evaluate", lambda *args, **rest: evaluate(*args, **{**rest, "audit": audit})
+    )
     for module in ("evaluation.results", "leaderboard.submission"):
         patch.setattr(f"gpicl_bench.{module}.RECORD_TASKS", NUM_TASKS)
     patch.setattr("gpicl_bench.leaderboard.submission.diagnose", partial(diagnose, num_episodes=2))

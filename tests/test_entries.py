@@ -29,7 +29,7 @@ from tests.conftest import ROOT
 def made(tmp_path_factory):
     """One entry, which no test changes."""
     with pytest.MonkeyPatch.context() as patch:
-        entries.quick(patch)
+        entries.quick(patch, audit="full")
         yield entries.made(tmp_path_factory.mktemp("made"))
 
 

@@ -6,8 +6,10 @@ import os
 import shutil
 import stat
 from copy import deepcopy
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
+import numpy as np
 import pytest
 import yaml
 from hypothesis import given
@@ -16,12 +18,14 @@ from hypothesis import strategies as st
 from gpicl_bench import evaluate, load_result, make
 from gpicl_bench.commands import main
 from gpicl_bench.errors import InvalidArgument, RoundError
+from gpicl_bench.evaluation.planning import asked_of
+from gpicl_bench.evaluation.results import LearnerRecord, Provenance, Result, Times
 from gpicl_bench.leaderboard import round_scoring, rounds
 from gpicl_bench.leaderboard.entry import entry_digest, field_digests, sealed
 from gpicl_bench.leaderboard.hidden_round import LONGEST_REASON, MOST, plain, stamp, validated
 from gpicl_bench.leaderboard.hidden_round import sealed as sealed_round
-from gpicl_bench.leaderboard.playing import Job, answer, play
 from gpicl_bench.leaderboard.reading import write_entry
+from gpicl_bench.leaderboard.rerun import Limits
 from gpicl_bench.leaderboard.round_files import read_round, round_path, write_round
 from gpicl_bench.leaderboard.round_secret import read_secret
 from gpicl_bench.leaderboard.round_seed import commitment, list_sha256, seed
@@ -84,11 +88,76 @@ def learner(x, y):
 RAISES = "def learner(context_x, context_y, query_x):\n    raise ValueError('not \\x1b[31m today')\n"
 DIES = "import os\n\ndef learner(context_x, context_y, query_x):\n    os._exit(7)\n"
 HANGS = "import time\n\ndef learner(context_x, context_y, query_x):\n    time.sleep(600)\n"
+NONSENSE = """
+import os, sys
+
+def learner(context_x, context_y, query_x):
+    for end in map(int, os.listdir("/proc/self/fd")):
+        try:
+            os.write(end, b"\\7" * 5000)
+        except OSError:
+            pass
+"""
+OBJECTS = """
+import os, sys
+
+with open(sys.argv[1] + "/failure.json", "w") as file:
+    file.write('{"learner": false, "what": "I object"}')
+os._exit(1)
+"""
+# What a learner does beside answering as the centroid does.
+LITTERS = """
+import os
+for name in ("failure.json", "run0.json", "learner.json"):
+    open(name, "w").write("{")
+    os.mkdir(name[:-5])
+os.remove("learner.py")
+os.chmod("run0", 0)
+"""
+SPLITS = """
+import os, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        while True:
+            time.sleep(0.1)
+    os._exit(0)
+"""
+PATCHES = """
+import numpy as np
+import gpicl_bench.evaluation.asking as asking
+import gpicl_bench.leaderboard.round_scoring as scoring
+from gpicl_bench.evaluation.results import Result
+
+def judged(tasks, y, answers, *rest):
+    return asking.Answered(tasks, y, np.ones(y.shape, bool), None, *rest)
+
+asking.judged = scoring.judged = judged
+Result.score = 1.0
+"""
+REACHES = """
+from pathlib import Path
+import numpy as np
+from gpicl_bench import load_result, make, provenance
+from gpicl_bench.evaluation.planning import asked_of
+from gpicl_bench.evaluation.results import Result, Times
+from gpicl_bench.leaderboard.round_files import read_round
+
+folder, suite = Path("FOLDER"), "digits-proj-perm-v0"
+results = folder / "rounds" / "r" / suite
+split = make(suite).at_round(read_round(folder, "r").revealed.seed).meta_test
+y = np.stack([split.labels(i) for i in range(6)])
+record = load_result(folder / suite / "e1" / "result0.json").learner
+wrong = ((y + 1) % 10).astype(np.int16)
+(results / "e1").mkdir(parents=True)
+times = Times("", 0.0, 0.0, 0.0, 0.0)
+Result(asked_of(split, 6), record, provenance(), times, None, wrong, wrong == y, None).save(results / "e1" / "run0.json")
+(results / "e2" / "run0.json").mkdir(parents=True)
+"""
 
 
-def fields(name, files, suite=SUITE, args=None, runs=({},), **other):
+def fields(name, files, suite=SUITE, args=None, runs=({},), cards=({},), audit="labels withheld", **other):
     """The fields of an entry whose learner is `learner.py`; its numbers are made up, for nobody here verifies them."""
-    run = {"card": {}, "result": "result.json", "diagnosis": "diagnosis.json"}
     claimed = {
         "num_tasks": 4096,
         "score": 0.9,
@@ -97,7 +166,7 @@ def fields(name, files, suite=SUITE, args=None, runs=({},), **other):
         "last": 99,
         "accuracy": 0.9,
     }
-    claimed |= {"accuracy_interval": [0.8, 1.0], "audit": "labels withheld", "diagnosis": "general learning"}
+    claimed |= {"accuracy_interval": [0.8, 1.0], "audit": audit, "diagnosis": "general learning"}
     unknown = ("parameters", "state_bytes", "meta_training_seconds", "meta_training_hardware")
     return {
         "format": "gpicl-bench-entry/1",
@@ -109,7 +178,10 @@ def fields(name, files, suite=SUITE, args=None, runs=({},), **other):
         "description": "",
         "track": "none",
         "learner": {"file": "learner.py", "args": args or {}},
-        "runs": [{"args": dict(each), **run} for each in runs],
+        "runs": [
+            {"args": each, "card": card, "result": f"result{i}.json", "diagnosis": "diagnosis.json"}
+            for i, (each, card) in enumerate(zip(runs, cards, strict=True))
+        ],
         "search": {"selection": "none", "trials": 1, "note": ""},
         "hardware": "cpu",
         "command": "",
@@ -119,15 +191,25 @@ def fields(name, files, suite=SUITE, args=None, runs=({},), **other):
     }
 
 
-def write(folder, name, learner=CENTROID, suite=SUITE, more=None, **other):
-    """An entry with its files; its path."""
-    files = {"learner.py": learner, "result.json": "{}", "diagnosis.json": "{}", **(more or {})}
+def write(folder, name, learner=CENTROID, suite=SUITE, more=None, args=None, runs=({},), cards=({},), **other):
+    """An entry with its files; its path. Its results are of the learner, and made up."""
+    home = folder / suite / name
+    home.mkdir(parents=True, exist_ok=True)
+    setting, source = asked_of(make(suite).meta_test, 1), hashlib.sha256(learner.encode()).hexdigest()
+    nothing = np.zeros((1, setting.num_examples), np.int16)
+    results = {}
+    for i, (each, card) in enumerate(zip(runs, cards, strict=True)):
+        record = LearnerRecord(name, "callable", True, source, {**(args or {}), **each}, card)
+        where, times = Provenance({}, "", "cpu", None), Times("", 0.0, 0.0, 0.0, 0.0)
+        place = home / f"result{i}.json"
+        Result(setting, record, where, times, None, nothing, nothing == 1, None).save(place)
+        results[place.name] = place.read_text()
+    files = {"learner.py": learner, "diagnosis.json": "{}", **results, **(more or {})}
     for place, content in files.items():
-        target = folder / suite / name / place
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(content)
+        (home / place).parent.mkdir(parents=True, exist_ok=True)
+        (home / place).write_text(content)
     path = folder / suite / f"{name}.yaml"
-    write_entry(sealed(fields(name, files, suite, **other)), path)
+    write_entry(sealed(fields(name, files, suite, args, runs, cards, **other)), path)
     return path
 
 
@@ -160,7 +242,8 @@ def whole(tmp_path_factory):
     phases = {}
     _, secret = committed(folder)
     phases["commit"] = read_round(folder, "r")
-    seeded = {"learner": SEEDED, "runs": [{"seed": s} for s in (1, 2, 3)], "track": "same"}
+    cards = [{"meta_training": {"suite": SUITE, "seed": s}} for s in (1, 2, 3)]
+    seeded = {"learner": SEEDED, "runs": [{"seed": s} for s in (1, 2, 3)], "cards": cards, "track": "same"}
     constant = {
         "more": {"beside.py": "SHIFT = 1\n", "weights/w.json": '{"answer": 2}'},
         "args": {"weights": "weights/w.json"},
@@ -171,6 +254,9 @@ def whole(tmp_path_factory):
         "constant_too": {"learner": CONSTANT, "runs": [{"twist": 14}], **constant},
         "seeded": seeded,
         "leaky": {"learner": LEAKY},
+        "leaky_too": {"learner": LEAKY, "audit": "failed"},
+        "stranger": {"more": {"learner.py": CENTROID + "\n"}},
+        "spoilt": {"more": {"result0.json": "{}"}},
         "raises": {"learner": RAISES},
         "dies": {"learner": DIES},
         "altered": {},
@@ -203,14 +289,19 @@ def test_every_entry_has_what_it_deserves(whole):
     found = {score.name: score for score in phases["score"].scores.entries}
     assert {name: score.verdict for name, score in found.items()} == {
         "organisers": "scored", "constant": "scored", "constant_too": "scored", "seeded": "scored", "elsewhere": "scored",
-        "leaky": "audit failed", "raises": "failed", "dies": "failed",
+        "leaky": "scored", "leaky_too": "audit failed", "raises": "failed", "dies": "failed",
+        "stranger": "failed", "spoilt": "failed",
         "altered": "altered", "altered_file": "altered", "withdrawn": "withdrawn",
     }  # fmt: skip
-    assert found["raises"].reason == "the learner raised an error: ValueError: not  [31m today"
-    assert found["dies"].reason == "the learner ended the process that measured it: status 7"
+    ended = "the learner's process ended early: status"
+    assert found["raises"].reason.startswith(f"{ended} 1: the learner raised an error: ValueError: not")
+    assert found["dies"].reason == f"{ended} 7: no message"
+    assert found["stranger"].reason.startswith("a result is of another learner's file: ")
+    assert found["spoilt"].reason.startswith("the file has the wrong fields: ")
     assert "learner.py" not in found["altered"].reason
     assert found["withdrawn"].reason == "the entry was withdrawn: no such file"
-    assert found["leaky"].evidence.startswith("AUDIT FAILED: ")
+    assert [found[name].evidence for name in ("leaky", "leaky_too")] == ["audit: labels withheld", "audit: failed"]
+    assert found["leaky"].score == pytest.approx(0, abs=0.05)  # it reads labels, and they are nobody's
     assert [name for name, score in found.items() if score.organiser] == ["organisers"]
     assert "late" not in found
 
@@ -231,21 +322,22 @@ def test_the_scores_are_those_of_the_harness_on_the_round(whole):
     kept = load_result(folder / "rounds" / "r" / SUITE / "organisers" / "run0.json")
     assert kept.setting.task_set == f"meta_test@{phases['reveal'].revealed.seed}"
     assert kept.setting.of_record == "no"
-    assert not list(folder.rglob("*.partial"))
+    assert (kept.prediction == evaluate(learner, suite, NUM_TASKS).prediction).all()
+    assert (kept.outcome == evaluate(learner, suite, NUM_TASKS).outcome).all()
 
 
 def test_the_ranking(whole):
-    """By hand: rank 1 + the number of better ones in the same suite; equal ones share it."""
+    """By hand: 1, 2, 3 … by score, equal ones by name."""
     scores = whole[2]["score"].scores.entries
     here = [score for score in scores if score.suite == SUITE]
     numbers = {score.name: score.score for score in here if score.verdict == "scored"}
-    assert {s.name: s.rank for s in here if s.rank} == {
-        n: 1 + sum(o > v for o in numbers.values()) for n, v in numbers.items()
-    }
+    ordered = sorted(numbers, key=lambda name: (-numbers[name], name))
+    assert {s.name: s.rank for s in here if s.rank} == {name: rank for rank, name in enumerate(ordered, 1)}
     ranks = {score.name: score.rank for score in here}
     assert ranks["organisers"] == 1
-    assert ranks["constant"] == ranks["constant_too"]
-    assert ranks["leaky"] is ranks["withdrawn"] is None
+    assert numbers["constant"] == numbers["constant_too"]
+    assert ranks["constant"] + 1 == ranks["constant_too"]
+    assert ranks["leaky_too"] is ranks["withdrawn"] is None
     assert [score.rank for score in scores if score.suite == OTHER] == [1]
     assert [score.rank is None for score in here] == sorted(score.rank is None for score in here)
     seeded = next(score for score in here if score.name == "seeded")
@@ -493,8 +585,6 @@ def test_phases_come_in_order(tmp_path):
         rounds.reveal(folder, "r", secret, "abd", DAY["19"])
     with pytest.raises(InvalidArgument, match="num_tasks"):
         round_scoring.score(folder, "r", 0)
-    with pytest.raises(InvalidArgument, match="time_limit"):
-        round_scoring.score(folder, "r", NUM_TASKS, time_limit=0)
 
 
 @pytest.mark.parametrize(
@@ -722,18 +812,22 @@ def test_scores_are_final_and_results_are_kept(tmp_path, monkeypatch):
     round_path(folder, "r").write_bytes(before)  # as if it had been interrupted
     with says("another evaluation: num_tasks", "expected: 7", "got: 6", "run0.json"):
         round_scoring.score(folder, "r", NUM_TASKS + 1)
-    monkeypatch.setattr(round_scoring, "played", None)  # nobody is asked again
+    monkeypatch.setattr(round_scoring, "asking", None)  # nobody is asked again
     assert round_scoring.score(folder, "r", NUM_TASKS, now=DAY["20"]) == first
     round_path(folder, "r").write_bytes(before)
-    other = make(SUITE).at_round("0" * 64)
-    evaluate(load_learner(folder / SUITE / "e0" / "learner.py", other.info), other, NUM_TASKS).save(output)
-    with says("another evaluation: task_set", hidden.revealed.seed, "0{64}"):
-        round_scoring.score(folder, "r", NUM_TASKS)
-    (tmp_path / "other.py").write_text(CENTROID + "\n")  # a stranger's, on the right tasks
-    right = make(SUITE).at_round(hidden.revealed.seed)
-    evaluate(load_learner(tmp_path / "other.py", right.info), right, NUM_TASKS).save(output)
-    with says("another evaluation: learner file"):
-        round_scoring.score(folder, "r", NUM_TASKS)
+    kept = load_result(output)
+    record, setting = kept.learner, kept.setting
+    for fake, parts in (
+        ({"setting": replace(setting, task_set=f"meta_test@{'0' * 64}")}, ["tasks", hidden.revealed.seed, "0{64}"]),
+        ({"setting": replace(setting, num_classes=32767)}, ["number of classes", "expected: 10", "got: 32767"]),
+        ({"setting": replace(setting, images="train")}, ["images"]),
+        ({"setting": replace(setting, learner_seed=1)}, ["learner seed"]),
+        ({"learner": replace(record, source_sha256="0" * 64)}, ["learner"]),
+        ({"outcome": np.ones_like(kept.outcome)}, ["an outcome contradicts the label"]),
+    ):
+        replace(kept, **fake).save(output)
+        with says("another evaluation", *parts, "run0.json"):
+            round_scoring.score(folder, "r", NUM_TASKS)
     output.write_text("{}")
     with says("wrong fields", "run0.json"):
         round_scoring.score(folder, "r", NUM_TASKS)
@@ -744,44 +838,33 @@ def test_scores_are_final_and_results_are_kept(tmp_path, monkeypatch):
         round_scoring.score(folder, "r", NUM_TASKS)
 
 
-def test_a_learner_that_hangs_has_failed_and_one_that_spoils_its_result_too(tmp_path, monkeypatch):
+def test_a_learner_that_hangs_has_failed(tmp_path):
     folder = tmp_path / "leaderboards"
     revealed(folder, HANGS)
-    before = round_path(folder, "r").read_bytes()
-    hidden = round_scoring.score(folder, "r", NUM_TASKS, time_limit=1, now=DAY["20"])
-    assert hidden.scores.entries[0].reason == "the learner took too long"
-    round_path(folder, "r").write_bytes(before)
-    output = folder / "rounds" / "r" / SUITE / "e0" / "run0.json"
-    monkeypatch.setattr(round_scoring, "played", lambda job, desk, limit: output.write_text("{}"))
-    hidden = round_scoring.score(folder, "r", NUM_TASKS, now=DAY["20"])
-    assert hidden.scores.entries[0].reason.startswith("the learner spoilt its result: the file has the wrong fields")
-    assert not output.exists()
+    hidden = round_scoring.score(folder, "r", NUM_TASKS, limits=Limits(seconds=1.0), now=DAY["20"])
+    assert hidden.scores.entries[0].reason == "the learner did not answer in time"
+    assert not (folder / "rounds" / "r" / SUITE / "e0").exists()
 
 
-def test_the_other_process_says_whose_fault_it_was(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    desk = tmp_path / "desk"
-    desk.mkdir()
-    about = {"home": str(tmp_path), "file": "learner.py", "args": {}, "suite": SUITE, "seed": "1" * 64}
-    job = {**about, "num_tasks": 2, "output": str(tmp_path / "run0.json"), "progress": False}
-    (desk / "job.json").write_text(json.dumps(job))
-    for learner, ours in ((RAISES, False), ("x = 1", False), (CENTROID, True)):
-        (tmp_path / "learner.py").write_text(learner)
-        if ours:
-            (tmp_path / "run0.json").mkdir()
-        with pytest.raises(SystemExit):
-            play(str(desk))
-        assert json.loads((desk / "failure.json").read_text())["learner"] is not ours
-    (tmp_path / "run0.json").rmdir()
-    with monkeypatch.context() as broken:
-        broken.setattr("gpicl_bench.leaderboard.playing.evaluate", None)
-        with pytest.raises(SystemExit):
-            play(str(desk))
-    failure = json.loads((desk / "failure.json").read_text())
-    assert (failure["learner"], failure["got"]) == (True, "TypeError: 'NoneType' object is not callable")
-    answer(Job(**job))
-    assert load_result(tmp_path / "run0.json").setting.task_set == f"meta_test@{'1' * 64}"
-    assert not (tmp_path / "run0.json.partial").exists()
+def test_nobody_can_veto_a_round_or_bend_it(tmp_path):
+    """Whatever a learner does to its process, its folder and its package: each has its own score, by our labels."""
+    folder = tmp_path / "leaderboards"
+    reaches = REACHES.replace("FOLDER", str(folder.absolute())) + CENTROID
+    honest = [CENTROID, CENTROID + "\n", LITTERS + CENTROID, SPLITS + CENTROID, PATCHES + CENTROID]
+    revealed(folder, reaches, *honest, NONSENSE, OBJECTS, DIES, "x = 1", "import nothing_like_it", CENTROID + "#")
+    hidden = round_scoring.score(folder, "r", NUM_TASKS, limits=Limits(seconds=60.0), now=DAY["20"])
+    suite = make(SUITE).at_round(hidden.revealed.seed)
+    expected = evaluate(load_learner(folder / SUITE / "e1" / "learner.py", suite.info), suite, NUM_TASKS)
+    found = {score.name: score for score in hidden.scores.entries}
+    lost = {f"e{i}" for i in range(6, 11)}
+    assert {name for name, score in found.items() if score.verdict == "failed"} == lost
+    for name in set(found) - lost:
+        assert (found[name].verdict, found[name].score) == ("scored", expected.score)
+        kept = load_result(folder / "rounds" / "r" / SUITE / name / "run0.json")
+        assert (kept.prediction == expected.prediction).all()
+        assert (kept.outcome == expected.outcome).all()
+    assert "nothing_like_it" in found["e10"].reason
+    assert read_round(folder, "r") == hidden
 
 
 def test_the_commands(tmp_path, monkeypatch, capsys):
@@ -832,7 +915,7 @@ def test_the_commands(tmp_path, monkeypatch, capsys):
     said = run("score", "r", "--num-tasks", NUM_TASKS, hour="20")
     (score,) = read_round(tmp_path / "leaderboards", "r").scores.entries
     low, high = score.score_interval
-    assert f"    1  mine  {score.score:.3f} ({low:.3f} to {high:.3f}) over tasks; not audited; labels withheld" in said
+    assert f"    1  mine  {score.score:.3f} ({low:.3f} to {high:.3f}) over tasks; audit: labels withheld" in said
     assert commitment(bytes(32), bytes(32)).sha256 == hashlib.sha256(bytes(64)).hexdigest()
 
 
@@ -842,8 +925,8 @@ def test_the_ranking_tells_what_became_of_every_entry(whole, capsys):
     _print_ranking(whole[2]["score"])
     said = capsys.readouterr().out
     assert "withdrawn: the entry was withdrawn: no such file" in said
-    assert "an organiser's; not audited" in said
-    assert "AUDIT FAILED" in said
+    assert "an organiser's; audit: labels withheld" in said
+    assert "audit: failed" in said
     for score in whole[2]["score"].scores.entries:
         assert f"  {score.name} " in said
 

@@ -17,8 +17,8 @@ _ACTIONS = {
     "enter": "freeze an entry by its digest",
     "close": "close a round: the sorted list of digests",
     "reveal": "reveal the secret: the seed follows from it, from the list and from the public value",
-    "score": "score every frozen entry on the tasks of the seed. THIS RUNS THE CODE of all entries, with your rights: "
-    "read it first, and run it where it can do no harm",
+    "score": "score every frozen entry on the tasks of the seed. THIS RUNS THE CODE of all entries, in processes of "
+    "their own, with your rights on files: read it first, and run it where it can do no harm",
 }
 
 
@@ -38,10 +38,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add["enter"].add_argument("--organiser", action="store_true", help="it is an organiser's own, and closes earlier")
     add["reveal"].add_argument("--secret", type=Path, required=True, metavar="FILE", help="written by `round commit`")
     add["reveal"].add_argument("--value", required=True, metavar="TEXT", help="the public value")
-    add["score"].add_argument("--num-tasks", type=int, default=4096, metavar="N", help="of each suite (default: 4096)")
+    add["score"].add_argument("--num-tasks", type=int, metavar="N", help="of each suite, for each run (default: 256)")
     add["score"].add_argument(
-        "--time-limit", type=int, default=86400, metavar="SECONDS", help="for each run (default: 86400)"
+        "--time-limit", type=float, default=86400.0, metavar="SECONDS", help="for each run (default: 86400)"
     )
+    add["score"].add_argument("--memory", type=float, default=16.0, metavar="GIB", help="for each run (default: 16)")
 
 
 def _add_commit(parser: argparse.ArgumentParser) -> None:
@@ -117,15 +118,12 @@ def _reveal(options: argparse.Namespace) -> int:
 
 
 def _score(options: argparse.Namespace) -> int:
-    from gpicl_bench.leaderboard.round_scoring import score
+    from gpicl_bench.leaderboard.rerun import Limits
+    from gpicl_bench.leaderboard.round_scoring import NUM_TASKS, score
 
-    hidden = score(
-        options.folder,
-        options.name,
-        options.num_tasks,
-        time_limit=options.time_limit,
-        progress=sys.stderr.isatty(),
-    )
+    count = NUM_TASKS if options.num_tasks is None else options.num_tasks
+    limits = Limits(options.time_limit, options.memory * 2.0**30)
+    hidden = score(options.folder, options.name, count, limits=limits, progress=sys.stderr.isatty())
     _print_ranking(hidden)
     return _publish(options)
 

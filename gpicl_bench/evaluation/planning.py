@@ -64,7 +64,16 @@ def plan(
         raise InvalidArgument("there is no such level of audit", expected=", ".join(levels), got=repr(audit))
     loaded = named(learner)
     adapter = adapt(loaded.learner, split.info, loaded.name)
-    setting = Setting(
+    setting = asked_of(split, num_tasks, tuple(asked.tolist()), learner_seed)
+    usual: AuditLevel = "off" if adapter.withholds_labels else "quick"
+    return Plan(
+        loaded, adapter, learner_record(loaded, adapter), split, asked, setting, usual if audit is None else audit
+    )
+
+
+def asked_of(split: Split, num_tasks: int, positions: tuple[int, ...] | None = None, learner_seed: int = 0) -> Setting:
+    """The record of what is asked: tasks 0 … num_tasks-1 of a split; positions=None: all of them."""
+    return Setting(
         suite=split.spec.id,
         task_set=split.task_set,
         images=split.images,
@@ -72,13 +81,9 @@ def plan(
         num_examples=split.info.T,
         num_classes=split.info.C,
         num_tasks=num_tasks,
-        positions=tuple(asked.tolist()),
+        positions=tuple(range(split.info.T)) if positions is None else positions,
         learner_seed=learner_seed,
         protocol=PROTOCOL,
-    )
-    usual: AuditLevel = "off" if adapter.withholds_labels else "quick"
-    return Plan(
-        loaded, adapter, learner_record(loaded, adapter), split, asked, setting, usual if audit is None else audit
     )
 
 

@@ -2,15 +2,22 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any, Literal
 
+import numpy as np
+
 from gpicl_bench.diagnosing import Diagnosis
-from gpicl_bench.errors import EntryError
+from gpicl_bench.errors import EntryError, ResultError
 from gpicl_bench.evaluation.comparison import Runs
 from gpicl_bench.evaluation.results import Result
+from gpicl_bench.leaderboard.entry import Entry, Run
+from gpicl_bench.learners.card import check_card
+from gpicl_bench.registration import make
 from gpicl_bench.suite import Split
 
 Audited = Literal["passed", "failed", "not auditable", "labels withheld", "not audited"]
+SOUND: tuple[Audited, ...] = ("passed", "labels withheld")  # without one of these an entry has no rank
 _WEAKEST: tuple[Audited, ...] = ("failed", "not auditable", "not audited", "labels withheld", "passed")
 
 
@@ -60,6 +67,28 @@ def check_setting(result: Result, split: Split) -> None:
     for name, (ours, theirs) in wanted.items():
         if ours != theirs:
             raise EntryError(f"a result has another {name}", expected=str(ours), got=theirs, where=result.learner.name)
+
+
+def check_learner(result: Result, entry: Entry, run: Run) -> None:
+    """Raise ResultError unless a result is of the learner of this run, LearnerError unless its card is one."""
+    check_card(SimpleNamespace(card=dict(result.learner.card)), make(entry.suite).info, result.learner.name)
+    wanted: dict[str, tuple[Any, Any]] = {
+        "learner's file": (entry.files[entry.learner.file], result.learner.source_sha256),
+        "arguments": ({**entry.learner.args, **run.args}, dict(result.learner.args)),
+        "card": (run.card, dict(result.learner.card)),
+    }
+    for name, (ours, theirs) in wanted.items():
+        if ours != theirs:
+            raise ResultError(f"a result is of another {name}", expected=str(ours), got=theirs)
+
+
+def check_outcomes(result: Result, split: Split) -> None:
+    """Raise EntryError unless every outcome follows from its prediction and a label that is made anew."""
+    y = np.stack([split.labels(i) for i in range(result.setting.num_tasks)])
+    wrong = np.argwhere((result.prediction == y) != result.outcome)
+    if len(wrong):
+        i, k = wrong[0].tolist()
+        raise EntryError("an outcome contradicts the label", got=f"task {i}, k = {k}, and {len(wrong) - 1} more")
 
 
 def _check(result: Result, diagnosis: Diagnosis) -> None:

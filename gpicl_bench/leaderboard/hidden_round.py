@@ -11,8 +11,8 @@ What it is for: a score on tasks that did not exist when the learner was frozen.
 
 What remains trusted: the time stamps, which a clock wrote. Publish the file in a public repository after every phase:
 its commits are the evidence. Organisers who dislike a seed can still break a round off, in sight of everybody. A
-learner runs in one process with the harness, and a round's seed is public when it runs: that no entry looks for it has
-to be read from its code, which is frozen and published with it.
+learner runs with the rights of whoever scores, and a round's seed is public by then: that no entry looks for it, or for
+the files of others, has to be read from its code, which is frozen and published with it.
 """
 
 import json
@@ -100,7 +100,7 @@ class Revealed(_Model):
 
 
 class Score(_Model):
-    """What became of an entry; `rank` is among the scored ones of its suite, and equal scores share it."""
+    """What became of an entry; `rank` is among the scored ones of its suite, equal scores in the order of names."""
 
     digest: Sha256
     suite: Annotated[str, Field(max_length=100)]

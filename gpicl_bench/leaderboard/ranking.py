@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
 from gpicl_bench.evaluation.statistics import ALPHA, LEVEL, two_level
+from gpicl_bench.leaderboard.claims import SOUND
 from gpicl_bench.leaderboard.entry import Entry
 from gpicl_bench.leaderboard.evidence import Evidence
 
@@ -43,7 +44,7 @@ class Contender:
         marks, verified = self.entry.marks, self.entry.verified
         reasons = {
             "refuted": verified is not None and verified.verdict == "refuted",
-            f"audit: {self.entry.claimed.audit}": self.entry.claimed.audit not in ("passed", "labels withheld"),
+            f"audit: {self.entry.claimed.audit}": self.entry.claimed.audit not in SOUND,
             "unreliable": marks is not None and marks.unreliable is not None,
             f"superseded by {marks.superseded_by if marks else ''}": marks is not None and bool(marks.superseded_by),
         }

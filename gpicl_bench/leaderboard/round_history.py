@@ -67,16 +67,18 @@ def check_secret(hidden: HiddenRound, secret: bytes, nonce: bytes) -> None:
 
 
 def ranked(scores: list[Score]) -> list[Score]:
-    """Scores with their ranks, in the order of the ranking: suite by suite, those without a rank last."""
-    by_suite = {s.suite: [t.score for t in scores if t.suite == s.suite and t.verdict == "scored"] for s in scores}
-    places = [s.model_copy(update={"rank": _rank(s, by_suite[s.suite])}) for s in scores]
-    return sorted(places, key=lambda s: (s.suite, s.rank is None, s.rank or 0, s.name))
+    """Scores with their ranks, suite by suite: 1, 2, 3 … by score, equal ones by name; then those without a rank."""
+    counts: Counter[str] = Counter()
+    found = []
+    for score in sorted(scores, key=_place):
+        counts[score.suite] += score.verdict == "scored"
+        found.append(score.model_copy(update={"rank": counts[score.suite] if score.verdict == "scored" else None}))
+    return found
 
 
-def _rank(score: Score, rivals: list[float | None]) -> int | None:
-    if score.verdict != "scored" or score.score is None:
-        return None
-    return 1 + sum(rival is not None and rival > score.score for rival in rivals)
+def _place(score: Score) -> tuple[str, bool, float, str]:
+    counts = score.verdict == "scored"
+    return score.suite, not counts, -(score.score or 0.0) if counts else 0.0, score.name
 
 
 def _check_announcement(hidden: HiddenRound) -> None:

@@ -14,14 +14,13 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int16, Int64
 
 from gpicl_bench.diagnosing import load_diagnosis
-from gpicl_bench.errors import EntryError, GpiclBenchError, InvalidArgument, ResultError, check_integer
+from gpicl_bench.errors import EntryError, GpiclBenchError, InvalidArgument, check_integer
 from gpicl_bench.evaluation import load_result
 from gpicl_bench.evaluation.asking import episodes
 from gpicl_bench.evaluation.comparison import Runs
@@ -29,12 +28,11 @@ from gpicl_bench.evaluation.metrics import areas
 from gpicl_bench.evaluation.results import Result
 from gpicl_bench.evaluation.storage import close
 from gpicl_bench.leaderboard.bundle import check_files, check_no_others, copy_listed
-from gpicl_bench.leaderboard.claims import check_setting, claims
+from gpicl_bench.leaderboard.claims import check_learner, check_outcomes, check_setting, claims
 from gpicl_bench.leaderboard.entry import Entry, Verified, plain
 from gpicl_bench.leaderboard.reading import bundle, read_entry, stamped, write_entry
 from gpicl_bench.leaderboard.rerun import Asked, CouldNotAsk, Limits, asking
 from gpicl_bench.leaderboard.tracks import track
-from gpicl_bench.learners.card import check_card
 from gpicl_bench.learners.prediction import predicted
 from gpicl_bench.learners.sequence import BLOCK
 from gpicl_bench.registration import make
@@ -138,7 +136,7 @@ class _Found:
         diagnoses = [load_diagnosis(self.folder / run.diagnosis) for run in self.entry.runs]
         for run, result in zip(self.entry.runs, self.results, strict=True):
             check_setting(result, self.split)
-            _check_learner(self.entry, run.args, run.card, result)
+            check_learner(result, self.entry, run)
         derived = claims(self.entry.name, self.results, diagnoses)
         claimed = plain(self.entry.claimed)
         for name in (name for name in derived if name not in _TIMES):
@@ -152,17 +150,10 @@ class _Found:
 
     def check_outcomes(self) -> None:
         """Every prediction is scored again, against labels that are made anew."""
-        count = self.results[0].setting.num_tasks
-        y = np.stack([self.split.labels(i) for i in range(count)])
         for result in self.results:
-            wrong = np.argwhere((result.prediction == y) != result.outcome)
-            if len(wrong):
-                i, k = wrong[0].tolist()
-                raise EntryError(
-                    "an outcome contradicts the label", got=f"task {i}, k = {k}, and {len(wrong) - 1} more"
-                )
+            check_outcomes(result, self.split)
         self.scored = True
-        self.say(f"{count:,} tasks scored again: the outcomes are right")
+        self.say(f"{self.results[0].setting.num_tasks:,} tasks scored again: the outcomes are right")
 
     def ask_again(self, num_tasks: int | None, seed: str, limits: Limits) -> None:
         """Predictions for some tasks are made again, and some for fresh ones, by a process that knows no label."""
@@ -275,16 +266,3 @@ def ties(
     best = values.max(axis=2)
     own = np.take_along_axis(values, claimed[..., None].astype(np.int64), axis=2)[..., 0]
     return best - own <= TOLERANCE * np.maximum(np.abs(best), np.abs(own))
-
-
-def _check_learner(entry: Entry, args: dict[str, Any], card: dict[str, Any], result: Result) -> None:
-    """The result is of the learner of this run, and its card is one."""
-    check_card(SimpleNamespace(card=dict(result.learner.card)), make(entry.suite).info, result.learner.name)
-    wanted: dict[str, tuple[Any, Any]] = {
-        "learner's file": (entry.files[entry.learner.file], result.learner.source_sha256),
-        "arguments": ({**entry.learner.args, **args}, dict(result.learner.args)),
-        "card": (card, dict(result.learner.card)),
-    }
-    for name, (ours, theirs) in wanted.items():
-        if ours != theirs:
-            raise ResultError(f"a result is of another {name}", expected=str(ours), got=theirs)

@@ -47,7 +47,7 @@ def table(board: SuiteBoard) -> str:
             parts.append(f"\n## Track: {name}\n\n{_HEAD.format(last=last)}{lines}")
     parts.append(
         "\nScore: area under the learning curve, chance 0, perfect 1; 95% intervals. Entries of a group cannot be told "
-        "apart from its first. Without a rank: refuted, unreliable or superseded.\n"
+        "apart from its first. Without a rank: refuted, unreliable, superseded, or an audit that did not pass.\n"
     )
     return "".join(parts)
 

@@ -394,7 +394,22 @@ def test_yaml_is_read_as_it_was_written(made, tmp_path):
     place.parent.mkdir()
     write_entry(read_entry(made), place)
     assert place.read_bytes() == made.read_bytes()
-    odd = {"a": ["no", "2026-11-25", "0o17", "é\u2028", "a: b", "- x", "\x85", " x ", 1e-5, 10**30, "~"]}
+    odd = {
+        "a": [
+            "a long command " * 200,
+            "no",
+            "2026-11-25",
+            "0o17",
+            "é\u2028",
+            "a: b",
+            "- x",
+            "\x85",
+            " x ",
+            1e-5,
+            10**30,
+            "~",
+        ]
+    }
     write_yaml(place, odd)
     assert read_yaml(place) == odd
 

@@ -54,9 +54,9 @@ def _check_events(text: str) -> None:
             raise ValueError("it has an alias or an anchor")
         if getattr(event, "tag", None) is not None:
             raise ValueError(f"it has a tag, {event.tag}")
-        if isinstance(event, yaml.ScalarEvent) and event.implicit[0] and len(event.value) > _LONGEST:
-            if " " not in event.value:  # else it is read as text, quickly
-                raise ValueError(f"a word without quotes has more than {_LONGEST:,} characters")
+        word = isinstance(event, yaml.ScalarEvent) and event.implicit[0] and " " not in event.value
+        if word and len(event.value) > _LONGEST:
+            raise ValueError(f"a word without quotes has more than {_LONGEST:,} characters")
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > _DEEPEST:
             raise ValueError(f"it is nested more than {_DEEPEST} levels deep")

@@ -11,14 +11,16 @@ import sys
 import jaxtyping
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy import stats
 from sklearn.neighbors import KNeighborsClassifier
 
 from gpicl_bench import Audit, compare, errors, evaluate, load_learner, load_result, make
 from gpicl_bench.evaluation.comparison import Runs, weakest
+from gpicl_bench.evaluation.identity import by_learner
 from gpicl_bench.evaluation.statistics import holm, mcnemar, minimum_detectable, sign_flip, t_interval, two_level
+from tests import synthetic
 from tests.conftest import ROOT
 from tests.learners import constant, nearest
 
@@ -253,6 +255,25 @@ def test_a_seed_may_be_anything_that_a_card_can_say(seeds, nets):
         changed(result, card={"meta_training": {"seed": seed}}) for result, seed in zip(nets, seeds, strict=False)
     ]
     assert counts(results) == {"net": 2}
+
+
+odd_names = st.text(st.sampled_from("a #2()="), max_size=5)
+odd_records = st.tuples(
+    odd_names,
+    st.dictionaries(st.sampled_from(["checkpoint", "seed", "width"]), odd_names | st.integers(0, 1), max_size=2),
+    st.dictionaries(
+        st.sampled_from(["seed", "steps", "num_tasks"]), st.none() | st.integers(0, 2) | odd_names, max_size=3
+    ),
+)
+
+
+@given(st.lists(odd_records, max_size=8))
+@example([("a #2", {}, {}), ("a", {}, {"num_tasks": 1}), ("a", {}, {"num_tasks": 2})])
+def test_no_learner_is_lost_whatever_it_is_called(records):
+    results = [synthetic.result(name, args=args, card={"meta_training": card}) for name, args, card in records]
+    groups = by_learner(results)
+    assert sum(map(len, groups.values())) == len(results)
+    assert {id(result) for runs in groups.values() for result in runs} == {*map(id, results)}
 
 
 def test_a_seed_with_results_of_several_steps_is_of_several_learners(nets):

@@ -36,9 +36,12 @@ def by_learner(results: Iterable[Result]) -> dict[str, tuple[Result, ...]]:
         alike.setdefault(group[0].learner.name, []).append(group)
     named: dict[str, tuple[Result, ...]] = {}
     for group in split:
-        name = _name(group, alike[group[0].learner.name])
-        number = 1 + sum(known.partition(" #")[0] == name for known in named)
-        named[name if number == 1 else f"{name} #{number}"] = tuple(group)
+        label = name = _name(group, alike[group[0].learner.name])
+        number = 1
+        while label in named:  # a learner may be called as another is numbered
+            number += 1
+            label = f"{name} #{number}"
+        named[label] = tuple(group)
     return named
 
 

@@ -188,11 +188,11 @@ def test_runs_that_stopped_at_different_steps_are_one_learner(tmp_path):
 
 
 def test_a_diagnosis_finds_its_learner_by_its_weights(tmp_path):
-    """Whatever it is called; what has other weights and a seed that two learners have is of neither."""
+    """Whatever it is called; what could be a run of neither learner is of neither."""
     cards = {digit: {**trained(0), "weights_sha256": digit * 64} for digit in "abc"}
     contents = {
-        "one": result("net", 0.8, seed=1, card=cards["a"]),
-        "two": result("net", 0.3, seed=2, card=cards["b"]),
+        "one": result("net", 0.8, seed=1, card=cards["a"], args={"checkpoint": "big"}),
+        "two": result("net", 0.3, seed=2, card=cards["b"], args={"checkpoint": "small"}),
         "found": diagnosis("elsewhere", seen="known", card=cards["a"]),
         "lost": diagnosis("net", seen="known", card=cards["c"]),
     }

@@ -262,7 +262,7 @@ def test_no_output_replaces_a_file_that_is_read(command, tmp_path, monkeypatch, 
 
     monkeypatch.chdir(tmp_path)
     write("learner = None\n")
-    images, labels = np.zeros((200, 4, 4, 1), np.uint8), np.arange(200) % 2
+    images, labels = np.arange(3200).astype(np.uint8).reshape(200, 4, 4, 1), np.arange(200) % 2
     np.savez("own.npz", x_train=images, y_train=labels, x_test=images[:100], y_test=labels[:100])
     (tmp_path / "link.html").symlink_to("mine.py")
     (tmp_path / "loop").symlink_to("loop")

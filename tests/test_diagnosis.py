@@ -9,14 +9,16 @@ import equinox as eqx
 import jax
 import numpy as np
 import pytest
+import scipy.sparse
 
 import baselines
 import gpicl_bench
 from gpicl_bench import diagnose, evaluate, load_diagnosis, load_learner, make, sequence_learner
 from gpicl_bench.commands import main
 from gpicl_bench.datasets.loading import at_hand
-from gpicl_bench.diagnosing.asking import ask_cell, positions
+from gpicl_bench.diagnosing.asking import ask_cell, drawn, positions
 from gpicl_bench.diagnosing.cell import Cell
+from gpicl_bench.diagnosing.ledger import _size, parameters, state_bytes
 from gpicl_bench.diagnosing.phase import phase
 from gpicl_bench.errors import GpiclBenchError, InvalidArgument, LearnerError, ResultError
 from gpicl_bench.learners import adapt
@@ -226,6 +228,127 @@ def test_a_state_of_an_unknown_kind_is_said_to_be_unknown():
     ledger = diagnose(Odd(), SUITE, 2).ledger
     assert ledger.state_bytes is None
     assert "object" in ledger.state
+
+
+class Both:
+    """1-NN as sequences and in steps; or with steps that answer otherwise, or fail."""
+
+    def __init__(self, steps="1-NN", jax=False):
+        self.steps, self.jax = steps, jax
+
+    def __call__(self, x, y):
+        rows = []
+        for inputs, labels in zip(x, y, strict=True):
+            state, scores = StepNearest().init(), []
+            for t in range(len(labels)):
+                state, answer = StepNearest().step(state, inputs[t], int(labels[t - 1]) if t else -1)
+                scores.append(answer)
+            rows.append(scores)
+        return np.array(rows)
+
+    def init(self):
+        return jax.numpy.zeros(5) if self.jax else StepNearest().init()
+
+    def step(self, state, x, y_prev):
+        if self.steps == "none":
+            raise NotImplementedError("no steps")
+        if self.jax:
+            return state, jax.numpy.zeros(10).at[3].set(1)
+        state, scores = StepNearest().step(state, x, y_prev)
+        return state, scores if self.steps == "1-NN" else -scores
+
+
+@pytest.mark.parametrize(
+    ("learner", "size", "state"),
+    [
+        (Both(), 9 * (64 * 4 + 8) + 64 * 4, "largest"),
+        (Both("other"), None, "not measured: the step form answers otherwise"),
+        (Both("other", jax=True), None, "not measured: the step form answers otherwise"),
+        (Both("none"), None, "not measured: NotImplementedError: no steps"),
+        (Both("none", jax=True), None, "not measured: NotImplementedError: no steps"),
+    ],
+)
+def test_a_step_form_that_is_not_asked_must_answer_alike(learner, size, state):
+    """Else its state is that of another learner."""
+    suite = make(SUITE, num_examples=10)
+    adapter = adapt(sequence_learner(learner), suite.info, "both")
+    block = drawn(suite.meta_test, [(0, 0), (1, 0)], root_key("t"))
+    found, how = state_bytes(learner, adapter, block)
+    assert (found, how.startswith(state)) == (size, True), how
+
+
+HUNDRED = np.zeros(100)
+
+
+@pytest.mark.parametrize(
+    ("state", "size"),
+    [
+        (3, 8),
+        (True, 8),
+        (2**80000, 10001),
+        (-1.5, 8),
+        (np.float32(1), 4),
+        (HUNDRED, 800),
+        ({"a": HUNDRED, "b": (HUNDRED, None)}, 800),
+        ([HUNDRED[:50], HUNDRED[50:], HUNDRED[::-2]], 800),
+        (np.broadcast_to(np.zeros(1), (1000, 1000)), 8),
+        (np.lib.stride_tricks.sliding_window_view(np.zeros(10), 3), 80),
+        (np.zeros((0, 5)), 0),
+        (np.ma.array(np.zeros(10), mask=np.zeros(10, bool)), 90),
+        (np.ma.array(np.zeros(10)), 80),
+        (jax.numpy.zeros(3), 12),
+        ([jax.numpy.ones(3)] * 3, 12),
+        (jax.ShapeDtypeStruct((3,), jax.numpy.bfloat16), 6),
+    ],
+    ids=range(16),
+)
+def test_a_state_has_the_bytes_of_its_memory(state, size):
+    assert _size(state) == size
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        np.array([object()]),
+        np.zeros(2, [("a", object)]),
+        scipy.sparse.eye(10).tocsr(),
+        type("Lookalike", (), {"dtype": np.dtype("f4"), "shape": (1,)})(),
+    ],
+)
+def test_what_only_looks_like_an_array_is_of_an_unknown_kind(state):
+    with pytest.raises(TypeError, match=r"array of objects|unknown kind"):
+        _size(state)
+
+
+class Module:
+    """As much of a module as counting needs."""
+
+    def __init__(self, *sizes):
+        self.sizes = sizes
+
+    def state_dict(self):
+        return {}
+
+    def parameters(self):
+        return [type("Parameter", (), {"numel": lambda self, size=size: size})() for size in self.sizes]
+
+
+@pytest.mark.parametrize(
+    ("learner", "claimed", "count"),
+    [(Module(3, 4), 7, 7), (Module(3, 4), None, 7), (Module(), None, None), (Module(), 7, 7), (nearest, 7, 7)],
+)
+def test_parameters_are_those_of_the_module_or_of_the_card(learner, claimed, count):
+    assert parameters(learner, {} if claimed is None else {"parameters": claimed}, "x") == count
+    with pytest.raises(LearnerError, match="the card contradicts the learner"):
+        parameters(Module(3), {"parameters": 7}, "x")
+
+
+def test_an_error_of_the_ledger_names_its_episode():
+    def broken(context_x, context_y, query_x):
+        raise RuntimeError("mine")
+
+    with pytest.raises(LearnerError, match="where: broken, the ledger's episode, position 0"):
+        diagnose(broken, SUITE, 2)
 
 
 def test_equal_seeds_give_equal_diagnoses_and_others_do_not(found):

@@ -22,6 +22,7 @@ from gpicl_bench.reporting.latex import escaped, table
 from gpicl_bench.reporting.page import page
 from gpicl_bench.reporting.reading import read
 from gpicl_bench.reporting.text import plain
+from tests.browser import drive
 from tests.conftest import ROOT
 from tests.portrait import CHROMIUM
 from tests.synthetic import PASSED, SUITE, diagnosis, result, trained
@@ -512,6 +513,16 @@ def test_a_browser_opens_it_without_a_complaint(made, tmp_path):
     done = browse(tmp_path / "page.html", f"--screenshot={tmp_path / 'page.png'}", "--window-size=390,844")
     assert (tmp_path / "page.png").stat().st_size > 5000, done.stderr
     assert "CONSOLE" not in done.stderr, done.stderr
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+def test_a_phone_scrolls_in_one_direction(made, tmp_path):
+    """Wide tables scroll by themselves."""
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "page.html").write_text(made, encoding="utf-8")
+    script = "const root = shown.contentDocument.documentElement; return [root.scrollWidth, root.clientWidth];"
+    (needed, given), _, _ = drive(tmp_path / "site", "page.html", script, tmp_path / "profile", width=400)
+    assert 0 < needed <= given
 
 
 def with_program(page, program):

@@ -2,6 +2,8 @@
 
 import json
 import math
+import re
+from contextlib import nullcontext
 from dataclasses import replace
 from itertools import pairwise
 
@@ -13,7 +15,7 @@ import scipy.sparse
 
 import baselines
 import gpicl_bench
-from gpicl_bench import diagnose, evaluate, load_diagnosis, load_learner, make, sequence_learner
+from gpicl_bench import diagnose, evaluate, load_diagnosis, load_learner, load_result, make, sequence_learner
 from gpicl_bench.commands import main
 from gpicl_bench.datasets.loading import at_hand
 from gpicl_bench.diagnosing.asking import ask_cell, drawn, positions
@@ -23,7 +25,7 @@ from gpicl_bench.diagnosing.phase import phase
 from gpicl_bench.errors import GpiclBenchError, InvalidArgument, LearnerError, ResultError
 from gpicl_bench.learners import adapt
 from gpicl_bench.streams import root_key
-from tests import planted
+from tests import planted, synthetic
 from tests.conftest import ROOT
 from tests.learners import JaxMean, StepNearest, constant, nearest
 
@@ -521,6 +523,85 @@ def test_edited_files_are_refused(found, tmp_path, number, careful):
     (tmp_path / "d.json").write_text(json.dumps(edited))
     with pytest.raises(ResultError):
         load_diagnosis(tmp_path / "d.json")
+
+
+def asked(found, **changes):
+    return replace(found, question=replace(found.question, **changes))
+
+
+def first(found, **changes):
+    return replace(found, cells=(replace(found.cells[0], **changes), *found.cells[1:]))
+
+
+def on(found, *cells):
+    """These cells: (kind, images, suite)."""
+    made = tuple(replace(found.cells[0], tasks=tasks, images=images, suite=suite) for tasks, images, suite in cells)
+    return replace(found, cells=made)
+
+
+BOTH = ("unseen", "test", SUITE), ("yardstick", "test", SUITE)
+ELSEWHERE = "random_8-proj-perm-v0"
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda d: asked(d, suite="digits"), "of no suite"),
+        (lambda d: asked(d, suite="random_8-proj-perm-v0"), "not the cells"),
+        (lambda d: asked(d, num_classes=11), "num_classes contradicts"),
+        (lambda d: asked(d, seed=2**64), "seed is out of range"),
+        (lambda d: asked(d, learner_seed=-1), "learner_seed is out of range"),
+        (lambda d: asked(d, learner_seed=2**64), "learner_seed is out of range"),
+        (lambda d: first(d, suite="digits-proj-perm-v0-x"), "of no suite"),
+        (lambda d: first(d, num_tasks=0), "num_tasks of a cell"),
+        (lambda d: first(d, num_tasks=65), "num_tasks of a cell"),
+        (lambda d: first(d, attainable=np.full_like(d.cells[0].attainable, 1e-7)), "nothing to attain"),
+        (lambda d: first(d, attainable=d.cells[0].attainable / 2), "contradicts what is expected"),
+        (lambda d: on(d, *BOTH[::-1]), "not the cells"),
+        (lambda d: on(d, BOTH[0], ("yardstick", "test", ELSEWHERE)), "not the cells"),
+        (lambda d: on(d, *BOTH, ("other", "test", SUITE)), "not the cells"),
+        (lambda d: on(d, *BOTH, *[("other", "test", ELSEWHERE)] * 2), "not the cells"),
+        (lambda d: on(d, *BOTH, ("other", "train", ELSEWHERE)), "not the cells"),
+        (lambda d: on(d, *BOTH, ("seen", "train", SUITE), ("seen", "test", SUITE)), "not the cells"),
+        (lambda d: replace(d, ledger=replace(d.ledger, state_bytes=-1)), "state_bytes is out of range"),
+        (lambda d: replace(d, ledger=replace(d.ledger, parameters=-1)), "parameters is out of range"),
+        (lambda d: replace(d, ledger=replace(d.ledger, episodes_a_call=0)), "episodes_a_call is out of range"),
+        (lambda d: replace(d, ledger=replace(d.ledger, first_seconds=-1.0)), "no number of seconds"),
+    ],
+    ids=range(21),
+)
+def test_a_file_that_contradicts_itself_is_refused(found, tmp_path, change, says):
+    """Though its digest and its summary are right."""
+    found, file = change(found), tmp_path / "d.json"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("gpicl_bench.diagnosing.storage.summary", lambda diagnosis: {})
+        found.save(file)
+        with pytest.raises(ResultError, match=says) as caught:
+            load_diagnosis(file)
+    assert str(file) in str(caught.value)
+
+
+@pytest.mark.parametrize(("seen", "fine"), [(SUITE, True), (ELSEWHERE, False)])
+def test_seen_cells_are_of_the_suite_of_the_card(seen, fine, tmp_path):
+    known = synthetic.diagnosis(seen="known", card=synthetic.trained(0))
+    moved = tuple(replace(cell, suite=seen) if cell.tasks == "seen" else cell for cell in known.cells)
+    replace(known, cells=(*moved, replace(moved[0], tasks="other", suite=ELSEWHERE))).save(tmp_path / "d.json")
+    with nullcontext() if fine else pytest.raises(ResultError, match="not the cells"):
+        assert len(load_diagnosis(tmp_path / "d.json").cells) == 5
+
+
+def test_a_file_of_another_kind_or_version_is_called_what_it_is(found, tmp_path):
+    found.save(tmp_path / "d.json")
+    synthetic.result().save(tmp_path / "r.json")
+    with pytest.raises(ResultError, match="this is a diagnosis file"):
+        load_result(tmp_path / "d.json")
+    with pytest.raises(ResultError, match="this is a result file"):
+        load_diagnosis(tmp_path / "r.json")
+    for name, load in (("d.json", load_diagnosis), ("r.json", load_result)):
+        text = (tmp_path / name).read_text()
+        (tmp_path / name).write_text(re.sub(r'("format": "gpicl-bench-\w+)/1"', r'\1/2"', text))
+        with pytest.raises(ResultError, match="another version of the format"):
+            load(tmp_path / name)
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", "[" * 10000, "null", '{"format": "gpicl-bench-diagnosis/1"}'])

@@ -443,6 +443,27 @@ def test_an_output_that_cannot_be_is_refused_before_any_work(output, tmp_path, m
     assert file.read_bytes() == before
 
 
+def test_what_is_no_file_is_named(tmp_path, monkeypatch, capsys):
+    """Nobody means the working folder by an empty name, and nobody waits for a pipe."""
+    monkeypatch.chdir(tmp_path)
+    saved(tmp_path, a=result())
+    os.mkfifo("pipe.json")
+    for name, says in (("", "a file has no name"), ("pipe.json", "no ordinary file"), ("x" * 300, "error: ")):
+        assert main(["report", name]) == 2
+        assert says in capsys.readouterr().err
+    assert not (tmp_path / "report.html").exists()
+    assert main(["report", "."]) == 0  # the pipe in it is no file of ours
+
+
+def test_chance_is_drawn_once():
+    from gpicl_bench.evaluation.comparison import Runs
+    from gpicl_bench.reporting.references import references
+
+    drawn = {name: [c.name for c in references([Runs(name, (result(name),))])] for name in ("chance", "b")}
+    assert "chance" not in drawn["chance"]
+    assert drawn["b"].count("chance") == 1
+
+
 @pytest.mark.parametrize(("package", "says"), [("jinja2", "[site]"), ("matplotlib", "[plot]")])
 def test_what_is_not_installed_is_named(package, says, files, monkeypatch):
     for name in [name for name in sys.modules if name.partition(".")[0] == package]:

@@ -14,7 +14,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "files",
         nargs="+",
-        type=Path,
         metavar="FILE.json",
         help="written by evaluate or diagnose --output; of a folder, all that are in it",
     )
@@ -27,11 +26,14 @@ def run(options: argparse.Namespace) -> int:
     from gpicl_bench.reporting.page import page
     from gpicl_bench.reporting.reading import read
 
-    check_output(options.output, options.files)
+    files = [Path(file) for file in options.files]
+    if "" in options.files:  # as a path it would be the working folder
+        raise InvalidArgument("a file has no name", expected="a file or a folder", got="''")
+    check_output(options.output, files)
     if options.output.resolve().suffix == ".json":  # a folder that is read may have it
         raise InvalidArgument(
             "the page could not be written", expected="another name than .json", got=str(options.output)
         )
-    write_text(options.output, page(read(options.files)))
+    write_text(options.output, page(read(files)))
     print(f"written to {options.output}")
     return 0

@@ -21,7 +21,7 @@ from gpicl_bench.diagnosing.cell import Cell
 from gpicl_bench.diagnosing.diagnosis import Question, Symmetry
 from gpicl_bench.diagnosing.ledger import Ledger
 from gpicl_bench.diagnosing.phase import FEWEST, RULE
-from gpicl_bench.diagnosing.symmetries import NUM_TASKS
+from gpicl_bench.diagnosing.symmetries import NUM_TASKS, asked_positions
 from gpicl_bench.evaluation.results import LearnerRecord, Setting, Times
 from gpicl_bench.suite import PROTOCOL
 
@@ -85,9 +85,7 @@ def diagnosis(name="a", early=0.1, late=0.8, suite=SUITE, seen="none", card=None
     kinds = [("unseen", "test"), *([("seen", "train"), ("seen", "test")] if seen == "known" else [])]
     cells = [cell(tasks, images, suite, early, late, rng) for tasks, images in kinds]
     cells.insert(1, cell("yardstick", "test", suite, 0.2, 0.9, rng))
-    shown = (1, 2, 5, 10, 20, 50, 99)
-    names = ("relabelling", "context order", "orthogonal maps", "feature permutation")
-    found = tuple(Symmetry(n, shown, rng.random((NUM_TASKS, len(shown))) < 0.97) for n in names)
+    found = tuple(Symmetry(n, k, rng.random((NUM_TASKS, len(k))) < 0.97) for n, k in asked_positions(100).items())
     ledger = Ledger(None, "no step form: it is given the whole context", 1234, 1.5, 0.002, 64, "a device")
     question = Question(suite, 100, 10, FEWEST, 0, 0, PROTOCOL, RULE)
     why = unmeasured or {}

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from gpicl_bench import load_result, registry
@@ -253,6 +254,25 @@ def test_links_are_followed_and_files_are_not_taken_for_folders(tmp_path):
         evaluate(NEAREST, *QUICK, "--suite", "offline-v0", "--output", tmp_path / "real.json" / "x"),
         "cannot be written",
     )
+
+
+@pytest.mark.parametrize("command", ["evaluate", "diagnose", "report"])
+def test_no_output_replaces_a_file_that_is_read(command, tmp_path, monkeypatch, capsys, write, forget):
+    from gpicl_bench.commands import main
+
+    monkeypatch.chdir(tmp_path)
+    write("learner = None\n")
+    images, labels = np.arange(3200).astype(np.uint8).reshape(200, 4, 4, 1), np.arange(200) % 2
+    np.savez("own.npz", x_train=images, y_train=labels, x_test=images[:100], y_test=labels[:100])
+    (tmp_path / "link.html").symlink_to("mine.py")
+    (tmp_path / "loop").symlink_to("loop")
+    before = {path: path.read_bytes() for path in (tmp_path / "mine.py", tmp_path / "own.npz")}
+    data = [] if command == "report" else ["--data", "own.npz"]
+    for output in ("mine.py", "link.html", "../" + tmp_path.name + "/mine.py", "loop", *data[1:]):
+        assert main([command, "mine.py", *(data if output in data else []), "--output", output]) == 2
+        said = capsys.readouterr().err
+        assert "could not be written" in said, said
+        assert before == {path: path.read_bytes() for path in before}
 
 
 def test_a_full_disk_is_one_message():

@@ -11,14 +11,16 @@ import sys
 import jaxtyping
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy import stats
 from sklearn.neighbors import KNeighborsClassifier
 
 from gpicl_bench import Audit, compare, errors, evaluate, load_learner, load_result, make
 from gpicl_bench.evaluation.comparison import Runs, weakest
+from gpicl_bench.evaluation.identity import by_learner
 from gpicl_bench.evaluation.statistics import holm, mcnemar, minimum_detectable, sign_flip, t_interval, two_level
+from tests import synthetic
 from tests.conftest import ROOT
 from tests.learners import constant, nearest
 
@@ -185,24 +187,18 @@ def test_runs_share_everything_but_their_seed():
     runs = [noisy(0.7, "net", seed=seed) for seed in (1, 2, 3)]
     layers = [changed(result, args={"layers": n}) for n, result in enumerate(runs)]
     assert [len(learner.results) for learner in compare(layers).learners] == [1, 1, 1]
-    checkpoints = [changed(result, args={"checkpoint": f"run{n}", "width": 4}) for n, result in enumerate(runs)]
+    checkpoints = [changed(result, args={"checkpoint": f"seed{n}", "width": 4}) for n, result in enumerate(runs)]
     assert [len(learner.results) for learner in compare(checkpoints).learners] == [3]
     weights = [
         changed(result, card={**result.learner.card, "weights_sha256": f"{n}" * 64}) for n, result in enumerate(runs)
     ]
     assert [len(learner.results) for learner in compare(weights).learners] == [3]
     other = changed(noisy(0.7, "net", seed=1, salt=9), card={**runs[0].learner.card, "weights_sha256": "f" * 64})
-    assert [len(learner.results) for learner in compare([*weights, other]).learners] == [1, 1, 1, 1]
+    with pytest.raises(errors.ResultError, match=r"(?s)no two runs.*seed 1 twice: digests \w+… and \w+…"):
+        compare([*weights, other])
     copies = [dataclasses.replace(runs[0], learner=result.learner) for result in runs]
     with pytest.raises(errors.ResultError, match="exactly the same"):
         compare(copies)
-    longer = [
-        changed(result, card={**result.learner.card, "meta_training": {"seed": seed, "steps": 9}})
-        for seed, result in enumerate(runs)
-    ]
-    found = compare([*runs, *longer])
-    assert len({learner.name for learner in found.learners}) == 2
-    assert found.groups == (1, 1)
 
 
 def carded(result, seed, args=None, **training):
@@ -255,30 +251,52 @@ def test_a_seed_may_be_anything_that_a_card_can_say(seeds, nets):
     assert counts(results) == {"net": 2}
 
 
-def test_a_seed_with_results_of_several_steps_is_of_several_learners(nets):
-    results = [
-        carded(result, seed % 3, steps=100 if seed < 3 else 200, num_tasks=1024) for seed, result in enumerate(nets)
-    ]
-    assert counts(results) == {"net": 3, "net #2": 3}
+odd_names = st.text(st.sampled_from("a #2()="), max_size=5)
+odd_records = st.tuples(
+    odd_names,
+    st.dictionaries(st.sampled_from(["checkpoint", "seed", "width"]), odd_names | st.integers(0, 1), max_size=2),
+    st.dictionaries(
+        st.sampled_from(["seed", "steps", "num_tasks"]), st.none() | st.integers(0, 2) | odd_names, max_size=3
+    ),
+)
 
 
-def test_a_checkpoint_that_names_its_seed_says_what_else_it_is(nets):
-    folders = (
-        "tiny/net-paired-seed0",
-        "elsewhere/net-paired-seed11",
-        "tiny/net-shifted-seed0",
-        "net-shifted-seed5/best",
-    )
-    results = [
-        carded(result, seed, {"checkpoint": folder})
-        for result, seed, folder in zip(nets, (0, 11, 0, 5), folders, strict=False)
-    ]
-    assert counts(results) == {"net(net-paired)": 2, "net(net-shifted)": 2}
-    assert counts([results[0], results[3]]) == {
-        "net(tiny/net-paired-seed0)": 1,
-        "net(net-shifted-seed5/best)": 1,
-    }
-    assert counts([carded(nets[0], 0, {"checkpoint": "a"}), carded(nets[1], 1, {"checkpoint": "b"})]) == {"net": 2}
+@given(st.lists(odd_records, max_size=8))
+@example([("a #2", {}, {}), ("a", {}, {"num_tasks": 1}), ("a", {}, {"num_tasks": 2})])
+def test_no_learner_is_lost_whatever_it_is_called(records):
+    results = [synthetic.result(name, args=args, card={"meta_training": card}) for name, args, card in records]
+    groups = by_learner(results)
+    assert sum(map(len, groups.values())) == len(results)
+    assert {id(result) for runs in groups.values() for result in runs} == {*map(id, results)}
+
+
+def test_a_seed_with_several_results_is_refused(nets):
+    """Whatever else a card says of a run: which of them are runs of one recipe is not to be guessed."""
+    results = [carded(result, 1, steps=steps, num_tasks=1024) for result, steps in zip(nets, (90, 70), strict=False)]
+    with pytest.raises(errors.ResultError, match="no two runs"):
+        compare(results)
+    named = {f"{n} steps": [result] for n, result in zip((90, 70), results, strict=True)}
+    assert len(compare(named).learners) == 2
+
+
+def in_folders(nets, *folders):
+    """A run of each folder, with seeds of their own."""
+    return counts([carded(r, n, {"checkpoint": f}) for n, (r, f) in enumerate(zip(nets, folders, strict=False))])
+
+
+def test_a_checkpoint_says_what_a_learner_is_but_for_the_seed_that_it_names(nets):
+    assert in_folders(
+        nets, "tiny/net-paired-seed0", "tiny/net-paired-seed11", "tiny/net-shifted-seed0", "tiny/net-shifted-seed5"
+    ) == {"net(net-paired)": 2, "net(net-shifted)": 2}
+    assert in_folders(nets, "runs/big", "runs/small") == {"net(big)": 1, "net(small)": 1}
+    assert in_folders(nets, "big/seed0", "big/seed1", "small/seed2") == {"net(big)": 2, "net(seed2)": 1}
+    assert in_folders(nets, "big/last.npz", "small/last.npz") == {"net(big/last.npz)": 1, "net(small/last.npz)": 1}
+    assert in_folders(nets, "net_seed0/best", "net_seed1/best") == {"net": 2}
+
+
+def test_a_lone_run_is_shown_by_the_last_part_of_its_path(nets):
+    shown = {"net(paired-seed0)": 1, "net(shifted-seed5)": 1}
+    assert in_folders(nets, "/home/me/runs/paired-seed0", "C:\\runs\\shifted-seed5") == shown
 
 
 def test_the_reference_runs_of_a_baseline_are_one_learner():
@@ -287,6 +305,8 @@ def test_the_reference_runs_of_a_baseline_are_one_learner():
         "lstm(lstm-paired)": 3,
         "lstm(lstm-shifted)": 3,
     }
+    every = [load_result(file) for file in sorted((ROOT / "baselines" / "results" / "digits-tiny").glob("*/*-v0.json"))]
+    assert sorted(counts(every).values()) == [1, 2, *[3] * 8]  # one transformer was made with another file
 
 
 def test_many_learners_can_still_be_told_apart():

@@ -2,6 +2,8 @@
 
 import json
 import math
+import re
+from contextlib import nullcontext
 from dataclasses import replace
 from itertools import pairwise
 
@@ -9,19 +11,21 @@ import equinox as eqx
 import jax
 import numpy as np
 import pytest
+import scipy.sparse
 
 import baselines
 import gpicl_bench
-from gpicl_bench import diagnose, evaluate, load_diagnosis, load_learner, make, sequence_learner
+from gpicl_bench import diagnose, evaluate, load_diagnosis, load_learner, load_result, make, sequence_learner
 from gpicl_bench.commands import main
 from gpicl_bench.datasets.loading import at_hand
-from gpicl_bench.diagnosing.asking import ask_cell, positions
+from gpicl_bench.diagnosing.asking import ask_cell, drawn, positions
 from gpicl_bench.diagnosing.cell import Cell
+from gpicl_bench.diagnosing.ledger import _size, parameters, state_bytes
 from gpicl_bench.diagnosing.phase import phase
 from gpicl_bench.errors import GpiclBenchError, InvalidArgument, LearnerError, ResultError
 from gpicl_bench.learners import adapt
 from gpicl_bench.streams import root_key
-from tests import planted
+from tests import planted, synthetic
 from tests.conftest import ROOT
 from tests.learners import JaxMean, StepNearest, constant, nearest
 
@@ -228,6 +232,127 @@ def test_a_state_of_an_unknown_kind_is_said_to_be_unknown():
     assert "object" in ledger.state
 
 
+class Both:
+    """1-NN as sequences and in steps; or with steps that answer otherwise, or fail."""
+
+    def __init__(self, steps="1-NN", jax=False):
+        self.steps, self.jax = steps, jax
+
+    def __call__(self, x, y):
+        rows = []
+        for inputs, labels in zip(x, y, strict=True):
+            state, scores = StepNearest().init(), []
+            for t in range(len(labels)):
+                state, answer = StepNearest().step(state, inputs[t], int(labels[t - 1]) if t else -1)
+                scores.append(answer)
+            rows.append(scores)
+        return np.array(rows)
+
+    def init(self):
+        return jax.numpy.zeros(5) if self.jax else StepNearest().init()
+
+    def step(self, state, x, y_prev):
+        if self.steps == "none":
+            raise NotImplementedError("no steps")
+        if self.jax:
+            return state, jax.numpy.zeros(10).at[3].set(1)
+        state, scores = StepNearest().step(state, x, y_prev)
+        return state, scores if self.steps == "1-NN" else -scores
+
+
+@pytest.mark.parametrize(
+    ("learner", "size", "state"),
+    [
+        (Both(), 9 * (64 * 4 + 8) + 64 * 4, "largest"),
+        (Both("other"), None, "not measured: the step form answers otherwise"),
+        (Both("other", jax=True), None, "not measured: the step form answers otherwise"),
+        (Both("none"), None, "not measured: NotImplementedError: no steps"),
+        (Both("none", jax=True), None, "not measured: NotImplementedError: no steps"),
+    ],
+)
+def test_a_step_form_that_is_not_asked_must_answer_alike(learner, size, state):
+    """Else its state is that of another learner."""
+    suite = make(SUITE, num_examples=10)
+    adapter = adapt(sequence_learner(learner), suite.info, "both")
+    block = drawn(suite.meta_test, [(0, 0), (1, 0)], root_key("t"))
+    found, how = state_bytes(learner, adapter, block)
+    assert (found, how.startswith(state)) == (size, True), how
+
+
+HUNDRED = np.zeros(100)
+
+
+@pytest.mark.parametrize(
+    ("state", "size"),
+    [
+        (3, 8),
+        (True, 8),
+        (2**80000, 10001),
+        (-1.5, 8),
+        (np.float32(1), 4),
+        (HUNDRED, 800),
+        ({"a": HUNDRED, "b": (HUNDRED, None)}, 800),
+        ([HUNDRED[:50], HUNDRED[50:], HUNDRED[::-2]], 800),
+        (np.broadcast_to(np.zeros(1), (1000, 1000)), 8),
+        (np.lib.stride_tricks.sliding_window_view(np.zeros(10), 3), 80),
+        (np.zeros((0, 5)), 0),
+        (np.ma.array(np.zeros(10), mask=np.zeros(10, bool)), 90),
+        (np.ma.array(np.zeros(10)), 80),
+        (jax.numpy.zeros(3), 12),
+        ([jax.numpy.ones(3)] * 3, 12),
+        (jax.ShapeDtypeStruct((3,), jax.numpy.bfloat16), 6),
+    ],
+    ids=range(16),
+)
+def test_a_state_has_the_bytes_of_its_memory(state, size):
+    assert _size(state) == size
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        np.array([object()]),
+        np.zeros(2, [("a", object)]),
+        scipy.sparse.eye(10).tocsr(),
+        type("Lookalike", (), {"dtype": np.dtype("f4"), "shape": (1,)})(),
+    ],
+)
+def test_what_only_looks_like_an_array_is_of_an_unknown_kind(state):
+    with pytest.raises(TypeError, match=r"array of objects|unknown kind"):
+        _size(state)
+
+
+class Module:
+    """As much of a module as counting needs."""
+
+    def __init__(self, *sizes):
+        self.sizes = sizes
+
+    def state_dict(self):
+        return {}
+
+    def parameters(self):
+        return [type("Parameter", (), {"numel": lambda self, size=size: size})() for size in self.sizes]
+
+
+@pytest.mark.parametrize(
+    ("learner", "claimed", "count"),
+    [(Module(3, 4), 7, 7), (Module(3, 4), None, 7), (Module(), None, None), (Module(), 7, 7), (nearest, 7, 7)],
+)
+def test_parameters_are_those_of_the_module_or_of_the_card(learner, claimed, count):
+    assert parameters(learner, {} if claimed is None else {"parameters": claimed}, "x") == count
+    with pytest.raises(LearnerError, match="the card contradicts the learner"):
+        parameters(Module(3), {"parameters": 7}, "x")
+
+
+def test_an_error_of_the_ledger_names_its_episode():
+    def broken(context_x, context_y, query_x):
+        raise RuntimeError("mine")
+
+    with pytest.raises(LearnerError, match="where: broken, the ledger's episode, position 0"):
+        diagnose(broken, SUITE, 2)
+
+
 def test_equal_seeds_give_equal_diagnoses_and_others_do_not(found):
     again = diagnose(load_learner(ROOT / "baselines" / "nearest_neighbour.py", make(SUITE).info), make(SUITE), 64)
     other = diagnose(load_learner(ROOT / "baselines" / "nearest_neighbour.py", make(SUITE).info), SUITE, 64, seed=1)
@@ -398,6 +523,85 @@ def test_edited_files_are_refused(found, tmp_path, number, careful):
     (tmp_path / "d.json").write_text(json.dumps(edited))
     with pytest.raises(ResultError):
         load_diagnosis(tmp_path / "d.json")
+
+
+def asked(found, **changes):
+    return replace(found, question=replace(found.question, **changes))
+
+
+def first(found, **changes):
+    return replace(found, cells=(replace(found.cells[0], **changes), *found.cells[1:]))
+
+
+def on(found, *cells):
+    """These cells: (kind, images, suite)."""
+    made = tuple(replace(found.cells[0], tasks=tasks, images=images, suite=suite) for tasks, images, suite in cells)
+    return replace(found, cells=made)
+
+
+BOTH = ("unseen", "test", SUITE), ("yardstick", "test", SUITE)
+ELSEWHERE = "random_8-proj-perm-v0"
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda d: asked(d, suite="digits"), "of no suite"),
+        (lambda d: asked(d, suite="random_8-proj-perm-v0"), "not the cells"),
+        (lambda d: asked(d, num_classes=11), "num_classes contradicts"),
+        (lambda d: asked(d, seed=2**64), "seed is out of range"),
+        (lambda d: asked(d, learner_seed=-1), "learner_seed is out of range"),
+        (lambda d: asked(d, learner_seed=2**64), "learner_seed is out of range"),
+        (lambda d: first(d, suite="digits-proj-perm-v0-x"), "of no suite"),
+        (lambda d: first(d, num_tasks=0), "num_tasks of a cell"),
+        (lambda d: first(d, num_tasks=65), "num_tasks of a cell"),
+        (lambda d: first(d, attainable=np.full_like(d.cells[0].attainable, 1e-7)), "nothing to attain"),
+        (lambda d: first(d, attainable=d.cells[0].attainable / 2), "contradicts what is expected"),
+        (lambda d: on(d, *BOTH[::-1]), "not the cells"),
+        (lambda d: on(d, BOTH[0], ("yardstick", "test", ELSEWHERE)), "not the cells"),
+        (lambda d: on(d, *BOTH, ("other", "test", SUITE)), "not the cells"),
+        (lambda d: on(d, *BOTH, *[("other", "test", ELSEWHERE)] * 2), "not the cells"),
+        (lambda d: on(d, *BOTH, ("other", "train", ELSEWHERE)), "not the cells"),
+        (lambda d: on(d, *BOTH, ("seen", "train", SUITE), ("seen", "test", SUITE)), "not the cells"),
+        (lambda d: replace(d, ledger=replace(d.ledger, state_bytes=-1)), "state_bytes is out of range"),
+        (lambda d: replace(d, ledger=replace(d.ledger, parameters=-1)), "parameters is out of range"),
+        (lambda d: replace(d, ledger=replace(d.ledger, episodes_a_call=0)), "episodes_a_call is out of range"),
+        (lambda d: replace(d, ledger=replace(d.ledger, first_seconds=-1.0)), "no number of seconds"),
+    ],
+    ids=range(21),
+)
+def test_a_file_that_contradicts_itself_is_refused(found, tmp_path, change, says):
+    """Though its digest and its summary are right."""
+    found, file = change(found), tmp_path / "d.json"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("gpicl_bench.diagnosing.storage.summary", lambda diagnosis: {})
+        found.save(file)
+        with pytest.raises(ResultError, match=says) as caught:
+            load_diagnosis(file)
+    assert str(file) in str(caught.value)
+
+
+@pytest.mark.parametrize(("seen", "fine"), [(SUITE, True), (ELSEWHERE, False)])
+def test_seen_cells_are_of_the_suite_of_the_card(seen, fine, tmp_path):
+    known = synthetic.diagnosis(seen="known", card=synthetic.trained(0))
+    moved = tuple(replace(cell, suite=seen) if cell.tasks == "seen" else cell for cell in known.cells)
+    replace(known, cells=(*moved, replace(moved[0], tasks="other", suite=ELSEWHERE))).save(tmp_path / "d.json")
+    with nullcontext() if fine else pytest.raises(ResultError, match="not the cells"):
+        assert len(load_diagnosis(tmp_path / "d.json").cells) == 5
+
+
+def test_a_file_of_another_kind_or_version_is_called_what_it_is(found, tmp_path):
+    found.save(tmp_path / "d.json")
+    synthetic.result().save(tmp_path / "r.json")
+    with pytest.raises(ResultError, match="this is a diagnosis file"):
+        load_result(tmp_path / "d.json")
+    with pytest.raises(ResultError, match="this is a result file"):
+        load_diagnosis(tmp_path / "r.json")
+    for name, load in (("d.json", load_diagnosis), ("r.json", load_result)):
+        text = (tmp_path / name).read_text()
+        (tmp_path / name).write_text(re.sub(r'("format": "gpicl-bench-\w+)/1"', r'\1/2"', text))
+        with pytest.raises(ResultError, match="another version of the format"):
+            load(tmp_path / name)
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", "[" * 10000, "null", '{"format": "gpicl-bench-diagnosis/1"}'])

@@ -316,3 +316,41 @@ def test_an_outcome_is_0_or_1(other):
         packing.unpack_array("outcome", packed, "|b1", (1, 3))
     good = packing.pack_array(np.array([[0, 1, 1]], np.uint8), "|u1")
     assert packing.unpack_array("outcome", good, "|b1", (1, 3)).tolist() == [[False, True, True]]
+
+
+def test_a_card_that_changes_later_changes_no_file(tmp_path):
+    training = {"seed": 1}
+
+    def learner(context_x, context_y, query_x):
+        training["seed"] = {1, 2}  # no plain value
+        return np.array([0])
+
+    learner.card = {"meta_training": training}
+    result = evaluate(learner, DIGITS, num_tasks=2)
+    result.save(tmp_path / "r.json")
+    assert load_result(tmp_path / "r.json").learner.card == {"meta_training": {"seed": 1}}
+
+
+@pytest.mark.parametrize(
+    "later", [{"meta_training": {1: 2}}, {"parameters": math.nan}, [1], None, RuntimeError("mine")]
+)
+def test_an_odd_card_is_an_error_of_the_package(later):
+    """Right when it is checked, and another one when it is kept."""
+
+    class Fickle:
+        asked = 0
+
+        @property
+        def card(self):
+            self.asked += 1
+            if self.asked <= 2:  # by adapt
+                return {"meta_training": "none"}
+            if isinstance(later, Exception):
+                raise later
+            return later
+
+        def __call__(self, context_x, context_y, query_x):
+            return np.array([0])
+
+    with pytest.raises(errors.LearnerError):
+        evaluate(Fickle(), DIGITS, num_tasks=1)

@@ -22,6 +22,7 @@ from gpicl_bench.reporting.latex import escaped, table
 from gpicl_bench.reporting.page import page
 from gpicl_bench.reporting.reading import read
 from gpicl_bench.reporting.text import plain
+from tests.browser import drive
 from tests.conftest import ROOT
 from tests.portrait import CHROMIUM
 from tests.synthetic import PASSED, SUITE, diagnosis, result, trained
@@ -188,11 +189,11 @@ def test_runs_that_stopped_at_different_steps_are_one_learner(tmp_path):
 
 
 def test_a_diagnosis_finds_its_learner_by_its_weights(tmp_path):
-    """Whatever it is called; what has other weights and a seed that two learners have is of neither."""
+    """Whatever it is called; what could be a run of neither learner is of neither."""
     cards = {digit: {**trained(0), "weights_sha256": digit * 64} for digit in "abc"}
     contents = {
-        "one": result("net", 0.8, seed=1, card=cards["a"]),
-        "two": result("net", 0.3, seed=2, card=cards["b"]),
+        "one": result("net", 0.8, seed=1, card=cards["a"], args={"checkpoint": "big"}),
+        "two": result("net", 0.3, seed=2, card=cards["b"], args={"checkpoint": "small"}),
         "found": diagnosis("elsewhere", seen="known", card=cards["a"]),
         "lost": diagnosis("net", seen="known", card=cards["c"]),
     }
@@ -442,6 +443,27 @@ def test_an_output_that_cannot_be_is_refused_before_any_work(output, tmp_path, m
     assert file.read_bytes() == before
 
 
+def test_what_is_no_file_is_named(tmp_path, monkeypatch, capsys):
+    """Nobody means the working folder by an empty name, and nobody waits for a pipe."""
+    monkeypatch.chdir(tmp_path)
+    saved(tmp_path, a=result())
+    os.mkfifo("pipe.json")
+    for name, says in (("", "a file has no name"), ("pipe.json", "no ordinary file"), ("x" * 300, "error: ")):
+        assert main(["report", name]) == 2
+        assert says in capsys.readouterr().err
+    assert not (tmp_path / "report.html").exists()
+    assert main(["report", "."]) == 0  # the pipe in it is no file of ours
+
+
+def test_chance_is_drawn_once():
+    from gpicl_bench.evaluation.comparison import Runs
+    from gpicl_bench.reporting.references import references
+
+    drawn = {name: [c.name for c in references([Runs(name, (result(name),))])] for name in ("chance", "b")}
+    assert "chance" not in drawn["chance"]
+    assert drawn["b"].count("chance") == 1
+
+
 @pytest.mark.parametrize(("package", "says"), [("jinja2", "[site]"), ("matplotlib", "[plot]")])
 def test_what_is_not_installed_is_named(package, says, files, monkeypatch):
     for name in [name for name in sys.modules if name.partition(".")[0] == package]:
@@ -512,6 +534,16 @@ def test_a_browser_opens_it_without_a_complaint(made, tmp_path):
     done = browse(tmp_path / "page.html", f"--screenshot={tmp_path / 'page.png'}", "--window-size=390,844")
     assert (tmp_path / "page.png").stat().st_size > 5000, done.stderr
     assert "CONSOLE" not in done.stderr, done.stderr
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+def test_a_phone_scrolls_in_one_direction(made, tmp_path):
+    """Wide tables scroll by themselves."""
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "page.html").write_text(made, encoding="utf-8")
+    script = "const root = shown.contentDocument.documentElement; return [root.scrollWidth, root.clientWidth];"
+    (needed, given), _, _ = drive(tmp_path / "site", "page.html", script, tmp_path / "profile", width=400)
+    assert 0 < needed <= given
 
 
 def with_program(page, program):

@@ -561,3 +561,13 @@ def run(arguments):
     return subprocess.run(
         [sys.executable, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
     )
+
+
+def test_a_state_of_tensors_has_the_bytes_of_its_memory():
+    from gpicl_bench.diagnosing.ledger import _size
+
+    row = torch.zeros(100)
+    assert _size(row) == _size([row, row[:50], row[50:]]) == 400
+    assert _size(torch.zeros(1).expand(1000)) == 4
+    with pytest.raises(TypeError, match="unknown kind"):
+        _size(torch.eye(10).to_sparse())

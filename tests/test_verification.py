@@ -117,7 +117,7 @@ def test_outcomes_that_contradict_the_labels_are_refuted(entry):
         (lambda f: f["runs"][0].update(card={}), "a result is of another card"),
         (lambda f: f["runs"][0].update(args={"a": 1}), "a result is of another arguments"),
         (lambda f: f["learner"].update(file="metric.py"), "a result is of another learner's file"),
-        (lambda f: f["runs"][0].update(result="diagnoses/0.json"), "wrong fields"),
+        (lambda f: f["runs"][0].update(result="diagnoses/0.json"), "this is a diagnosis file"),
         (lambda f: f["runs"].append(f["runs"][0]), "no two runs"),
     ],
 )

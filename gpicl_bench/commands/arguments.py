@@ -2,7 +2,9 @@
 
 import argparse
 import ast
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from gpicl_bench.builtin import BENCHMARKS
@@ -109,3 +111,26 @@ def _argument(option: str, text: str) -> tuple[str, Any]:
         return key, ast.literal_eval(value)
     except (ValueError, SyntaxError, MemoryError, RecursionError):  # of very deep literals
         return key, value
+
+
+def check_output(path: Path, inputs: Iterable[str | Path | None]) -> None:
+    """Before any work is done: a file can be written here, and it replaces none of the files that are read.
+
+    Raises:
+        InvalidArgument: it says why not.
+    """
+    try:
+        place = path.resolve()
+        reading = [Path(file) for file in inputs if file]
+        refusals = {
+            "there is no such folder": not place.parent.is_dir(),
+            "it is no ordinary file": place.exists() and not place.is_file(),
+            "the folder cannot be written": not os.access(place.parent, os.W_OK),
+            "it is a file that is read": place.exists() and any(f.exists() and place.samefile(f) for f in reading),
+        }
+        reason = next((reason for reason, holds in refusals.items() if holds), None)
+    except (OSError, ValueError, RuntimeError) as error:  # a name that is too long, or a link to itself
+        reason = str(error)
+    if reason:
+        hint = "name a new file in a folder that exists"
+        raise InvalidArgument("the output could not be written", got=f"--output {path}", where=reason, hint=hint)

@@ -4,11 +4,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from gpicl_bench.commands.arguments import add_learner, add_suite, learner_arguments, make_one_suite
+from gpicl_bench.commands.arguments import add_learner, add_suite, check_output, learner_arguments, make_one_suite
 from gpicl_bench.commands.table import terminal
 from gpicl_bench.diagnosing import Diagnosis, diagnose
 from gpicl_bench.diagnosing.running import NUM_EPISODES
-from gpicl_bench.errors import InvalidArgument
 from gpicl_bench.learners import load_learner
 
 HELP = "tell whether a learner memorises, identifies tasks, or learns; its symmetries, its costs"
@@ -27,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     path = None if options.output is None else Path(options.output).absolute()
     if path is not None:
-        _check_output(path, options.output)
+        check_output(path, [options.file, options.data])
     suite = make_one_suite(options)
     found = diagnose(
         load_learner(options.file, suite.info, learner_arguments(options)),
@@ -42,23 +41,6 @@ def run(options: argparse.Namespace) -> int:
         found.save(path)
         print(f"written to    {path}")
     return 0
-
-
-def _check_output(path: Path, given: str) -> None:
-    """Before any work is done."""
-    try:
-        reason = "" if path.parent.is_dir() else "there is no such folder"
-        reason = "it is no ordinary file" if path.exists() and not path.is_file() else reason
-    except OSError as error:
-        reason = error.strerror or str(error)
-    if reason or not given:
-        raise InvalidArgument(
-            "the diagnosis could not be written",
-            expected="--output FILE",
-            got=repr(given),
-            where=reason,
-            hint="name a new file in a folder that exists",
-        )
 
 
 def print_diagnosis(found: Diagnosis) -> None:

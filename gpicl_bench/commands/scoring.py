@@ -13,6 +13,7 @@ from gpicl_bench.commands.arguments import (
     add_data,
     add_learner,
     add_num_examples,
+    check_output,
     learner_arguments,
     make_suite,
     suite_ids,
@@ -66,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
     if len(set(ids)) < len(ids):
         raise InvalidArgument("a suite is named twice", got=", ".join(sorted({id for id in ids if ids.count(id) > 1})))
     suites = [make_suite(options, id) for id in ids]
-    paths = _outputs(options.output, ids)
+    paths = _outputs(options.output, ids, [options.file, options.data])
     _check_journals([path for path in paths if path is not None], options.resume)
     args = learner_arguments(options)
     results: list[Result] = []
@@ -180,7 +181,7 @@ def _positions(text: str) -> list[int]:
         ) from error
 
 
-def _outputs(output: str | None, ids: list[str]) -> list[Path | None]:
+def _outputs(output: str | None, ids: list[str], inputs: list[str | None]) -> list[Path | None]:
     """A whole path for each suite, found out before any work is done: a learner may change the working folder."""
     if output is None:
         return [None] * len(ids)
@@ -191,13 +192,13 @@ def _outputs(output: str | None, ids: list[str]) -> list[Path | None]:
     refusals = {
         "it is empty": not output,
         "several suites need a folder": several and (path.suffix == ".json" or path.is_file()),
-        "there is no such folder": not several and not folder.is_dir(),
         "the folder cannot be written": not above.is_dir() or not os.access(above, os.W_OK),
-        "it is no ordinary file": any(p.exists() and not p.is_file() for p in paths),
     }
     reason = next((reason for reason, holds in refusals.items() if holds), None)
     if reason:
         raise InvalidArgument(
             "the result could not be written", expected="--output FILE or FOLDER", got=repr(output), where=reason
         )
+    for file in paths if above == folder or not several else []:  # a folder for several suites is made later
+        check_output(file, inputs)
     return [*paths]

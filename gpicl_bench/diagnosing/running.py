@@ -1,7 +1,9 @@
 """Diagnosing a learner: asks about every cell, tries every symmetry, and keeps the ledger."""
 
 import hashlib
+import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +17,14 @@ from gpicl_bench.diagnosing.ledger import Ledger, parameters, state_bytes, timed
 from gpicl_bench.diagnosing.phase import RULE
 from gpicl_bench.diagnosing.seen import adapter_for, other_suites, seen_tasks
 from gpicl_bench.diagnosing.symmetries import NUM_TASKS, calls, symmetries
-from gpicl_bench.errors import CacheError, DataCorrupt, DataUnavailable, InvalidArgument, check_integer
+from gpicl_bench.errors import (
+    CacheError,
+    DataCorrupt,
+    DataUnavailable,
+    InvalidArgument,
+    LearnerError,
+    check_integer,
+)
 from gpicl_bench.evaluation.environment import device, provenance
 from gpicl_bench.evaluation.planning import learner_record
 from gpicl_bench.learners import Adapter, LoadedLearner, adapt, named
@@ -164,8 +173,9 @@ class _Diagnosed:
     def _ledger(self, fresh: Split, card: Mapping[str, Any]) -> Ledger:
         episodes = [(2**33 + i, 0) for i in range(self.adapter.block)]
         block = drawn(fresh, episodes, root_key(f"gpicl-bench/learner/{self.learner_seed}/ledger"))
-        first, later = timed(self.adapter, block)
-        carried, how = state_bytes(self.loaded.learner, self.adapter, block)
+        with _of_the_ledger():
+            first, later = timed(self.adapter, block)
+            carried, how = state_bytes(self.loaded.learner, self.adapter, block)
         return Ledger(
             state_bytes=carried,
             state=how,
@@ -181,3 +191,15 @@ class _Diagnosed:
 
     def _rng(self, what: str) -> np.random.Generator:
         return np.random.default_rng(root_key(self._stream(what)))
+
+
+@contextmanager
+def _of_the_ledger() -> Iterator[None]:
+    """Errors about its episodes: the numbers of their tasks, from 2^33 on, say nothing to anyone."""
+    try:
+        yield
+    except LearnerError as error:
+        where = re.sub(r"\btasks? \d{10}( to \d{10})?", "the ledger's episode", error.where or "")
+        raise LearnerError(
+            error.what, expected=error.expected, got=error.got, where=where or None, hint=error.hint
+        ) from (error.__cause__ or error)

@@ -218,16 +218,18 @@ def _check_same(results: Sequence[Result]) -> None:
 
 def _check_runs(runs: Runs) -> None:
     """Several results of one learner must be several runs: other seeds, and so other predictions."""
-    seeds = [seed_of(result) for result in runs.results]
-    repeated = next((seed for seed in seeds if seeds.count(seed) > 1), None)
-    if len(set(map(repr, seeds))) < len(seeds):
+    same = next(
+        (pair for pair in combinations(runs.results, 2) if repr(seed_of(pair[0])) == repr(seed_of(pair[1]))), None
+    )
+    if same is not None:
+        seed, (one, other) = seed_of(same[0]), (digest(result)[:16] for result in same)
         raise ResultError(
             "two results of one learner are no two runs",
             expected="different meta-training seeds in their cards",
-            got=f"{runs.name}, seed {'none' if repeated is None else repeated} twice",
+            got=f"{runs.name}, seed {'none' if seed is None else seed} twice: digests {one}… and {other}…",
             hint='for different learners: compare({"name": [result], …})',
         )
-    if len({result.prediction.tobytes() for result in runs.results}) < len(seeds):
+    if len({result.prediction.tobytes() for result in runs.results}) < len(runs.results):
         raise ResultError("two runs predict exactly the same", expected="one result for each run", got=runs.name)
 
 

@@ -2,58 +2,48 @@
 
 import json
 import re
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from gpicl_bench.errors import ResultError
 from gpicl_bench.evaluation.results import LearnerRecord, Result
 
-_OF_A_RUN = (
-    "seed",
-    "steps",
-    "num_tasks",
-    "seconds",
-    "hardware",
-)  # of meta_training: the seed, and what follows from it
+_OF_A_RUN = ("seed", "steps", "seconds", "hardware")  # of meta_training: the seed, and what follows from it
 _SEED = re.compile(r"[-_.]?seed[-_=]?\d+")
 
 
 def by_learner(results: Iterable[Result]) -> dict[str, tuple[Result, ...]]:
-    """The runs of each learner, by a name that no other has.
-
-    Two results are of one learner if their `identity` is the same. Where a seed then has several results on one suite,
-    they are of several learners: told apart by their steps, and where that does not suffice by their weights.
-    """
+    """The runs of each learner, those whose `identity` is the same, by a name that no other has."""
     groups: dict[str, list[Result]] = {}
     for result in results:
         if not isinstance(result, Result):
             raise ResultError("this is no result", expected="what evaluate or load_result returns", got=repr(result))
         groups.setdefault(identity(result.learner), []).append(result)
-    split = [part for group in groups.values() for part in _split(group)]
     alike: dict[str, list[list[Result]]] = {}
-    for group in split:
+    for group in groups.values():
         alike.setdefault(group[0].learner.name, []).append(group)
     named: dict[str, tuple[Result, ...]] = {}
-    for group in split:
-        name = _name(group, alike[group[0].learner.name])
-        number = 1 + sum(known.partition(" #")[0] == name for known in named)
-        named[name if number == 1 else f"{name} #{number}"] = tuple(group)
+    for group in groups.values():
+        label = name = _name(group, alike[group[0].learner.name])
+        number = 1
+        while label in named:  # a learner may be called as another is numbered
+            number += 1
+            label = f"{name} #{number}"
+        named[label] = tuple(group)
     return named
 
 
 def identity(learner: LearnerRecord) -> str:
     """Equal for two runs of one learner, and different for two learners.
 
-    A run changes the seed of the card's `meta_training` and what follows from it: seconds, hardware, the hash of the
-    weights, the step that validation selected, and the number of tasks met until then; and the arguments `seed` and
-    `checkpoint`. A pool of tasks follows from no seed, nor does what else the name of a checkpoint says that names
-    its seed: `net-paired-seed0` is no run of `net-shifted-seed1`.
+    A run changes the seed of the card's `meta_training` and what follows from it: steps, seconds, hardware, the number
+    of tasks that an unbounded pool has given in so many steps, and `weights_sha256`; the argument `seed`; and in the
+    path of the argument `checkpoint` what names the seed. What no seed explains is another learner.
     """
     training, card, args = learner.card.get("meta_training"), dict(learner.card), dict(learner.args)
     if isinstance(training, Mapping) and "seed" in training:
         kept = {key: value for key, value in training.items() if key not in _OF_A_RUN}
-        card = {**card, "meta_training": {**kept, **_tasks(training)}}
+        card = {**card, "meta_training": {**kept, "num_tasks": _tasks(training)}}
         card.pop("weights_sha256", None)
         args = _lasting(args)
     return json.dumps([learner.name, learner.form, learner.source_sha256, args, card], sort_keys=True)
@@ -61,46 +51,22 @@ def identity(learner: LearnerRecord) -> str:
 
 def seed_of(result: Result) -> object:
     """The meta-training seed, by the card; None if it has none."""
-    return _training(result).get("seed")
-
-
-def _training(result: Result) -> Mapping[str, Any]:
     training = result.learner.card.get("meta_training")
-    return training if isinstance(training, Mapping) else {}
+    return training.get("seed") if isinstance(training, Mapping) else None
 
 
-def _tasks(training: Mapping[str, Any]) -> dict[str, Any]:
-    """The tasks of a pool; or those of a step, where each step met as many new ones."""
+def _tasks(training: Mapping[str, Any]) -> object:
+    """The tasks of a pool, a choice; where they are a multiple of the steps, how many new ones each step met."""
     tasks, steps = training.get("num_tasks"), training.get("steps")
     if isinstance(tasks, int) and isinstance(steps, int) and steps > 0 and tasks % steps == 0:
-        return {"tasks a step": tasks // steps}
-    return {} if tasks is None else {"num_tasks": tasks}
+        return f"{tasks // steps} a step"
+    return tasks
 
 
 def _lasting(args: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments that all runs of a learner have; of the checkpoint the name, if it has one that names its seed."""
-    kept = {key: value for key, value in args.items() if key not in ("seed", "checkpoint")}
-    parts = re.split(r"[/\\]", str(args.get("checkpoint", "")))
-    named = [rest for part in parts if (rest := _SEED.sub("", part)) != part and rest]
-    return {**kept, "checkpoint": named[-1]} if named else kept
-
-
-def _split(group: Sequence[Result]) -> list[list[Result]]:
-    """The runs of one learner as they are; or apart, if one seed has several results on one suite."""
-    keys: tuple[Callable[[Result], object], ...] = (
-        lambda result: None,
-        lambda result: (_training(result).get("steps"), _training(result).get("num_tasks")),
-        lambda result: result.learner.card.get("weights_sha256"),
-    )
-    for key in keys:
-        parts: dict[str, list[Result]] = {}
-        for result in group:
-            parts.setdefault(repr(key(result)), []).append(result)
-        if all(
-            max(Counter((r.setting.suite, repr(seed_of(r))) for r in part).values()) == 1 for part in parts.values()
-        ):
-            break
-    return [*parts.values()]
+    """The arguments that all runs of a learner have; of the checkpoint's path all but the seed."""
+    kept = {key: value for key, value in args.items() if key != "seed"}
+    return {**kept, "checkpoint": _SEED.sub("", str(args["checkpoint"]))} if "checkpoint" in args else kept
 
 
 def _name(group: Sequence[Result], alike: Sequence[Sequence[Result]]) -> str:
@@ -110,6 +76,10 @@ def _name(group: Sequence[Result], alike: Sequence[Sequence[Result]]) -> str:
         return learner.name
     own, of_each = _told(group), [_told(other) for other in alike]
     different = {key: value for key, value in own.items() if any(each.get(key, ...) != value for each in of_each)}
+    if "checkpoint" in different:
+        paths = {str(each["checkpoint"]) for each in of_each if "checkpoint" in each}
+        if len({*map(_last, paths)}) == len(paths):  # else only whole paths tell
+            different["checkpoint"] = _last(str(different["checkpoint"]))
     told = [f"{value}" if key == "checkpoint" else f"{key}={value}" for key, value in different.items()]
     arguments = f"({', '.join(told)})" if told else ""
     sources = {other[0].learner.source_sha256 for other in alike}
@@ -122,3 +92,8 @@ def _told(group: Sequence[Result]) -> dict[str, Any]:
     first, *others = (result.learner.args for result in group)
     same = {key: value for key, value in first.items() if all(args.get(key, ...) == value for args in others)}
     return {**_lasting(first), **same}
+
+
+def _last(path: str) -> str:
+    """The last part of a path that says something."""
+    return next((part for part in reversed(re.split(r"[/\\]", path)) if part), path)

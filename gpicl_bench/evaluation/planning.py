@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from types import SimpleNamespace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -12,6 +13,8 @@ from gpicl_bench.auditing.report import Level
 from gpicl_bench.errors import InvalidArgument, check_integer
 from gpicl_bench.evaluation.results import LearnerRecord, Provenance, Result, Setting
 from gpicl_bench.learners import Adapter, LoadedLearner, adapt, named
+from gpicl_bench.learners.card import check_card
+from gpicl_bench.learners.prediction import calling
 from gpicl_bench.registration import make
 from gpicl_bench.suite import PROTOCOL, Split, Suite
 
@@ -88,14 +91,21 @@ def asked_of(split: Split, num_tasks: int, positions: tuple[int, ...] | None = N
 
 
 def learner_record(loaded: LoadedLearner, adapter: Adapter) -> LearnerRecord:
-    """Who answers, as files keep it."""
+    """Who answers, as files keep it. The card is a checked copy: what it becomes later is in no file.
+
+    Raises:
+        LearnerError: the card cannot be read, or is no card any more.
+    """
+    with calling(f"{loaded.name}.card"):
+        card = json.loads(json.dumps(dict(getattr(loaded.learner, "card", {}))))
+    check_card(SimpleNamespace(card=card), adapter.info, loaded.name)
     return LearnerRecord(
         name=loaded.name,
         form=adapter.form,
         withholds_labels=adapter.withholds_labels,
         source_sha256=loaded.source_sha256,
         args=dict(loaded.args),
-        card=dict(getattr(loaded.learner, "card", {})),
+        card=card,
     )
 
 

@@ -128,11 +128,7 @@ def result_of(content: Any) -> Result:
     Raises:
         ResultError: as `load_result`.
     """
-    wanted = {"format", *_PARTS, "summary", "arrays", "digest"}
-    if not isinstance(content, dict) or set(content) != wanted or content["format"] != FORMAT:
-        known = isinstance(content, dict)
-        found = f"{sorted(content)}, format {content.get('format')}" if known else type(content).__name__
-        raise ResultError("the file has the wrong fields", expected=f"{sorted(wanted)}, format {FORMAT}", got=found)
+    check_format(content, FORMAT, {"format", *_PARTS, "summary", "arrays", "digest"})
     setting, learner, provenance, times, audit = (validated(kind, content[name], name) for name, kind in _PARTS.items())
     _check_setting(setting)
     arrays: Any = unpack(content["arrays"], (setting.num_tasks, len(setting.positions)))
@@ -144,6 +140,27 @@ def result_of(content: Any) -> Result:
         )
     _check_consistency(result, content["summary"])
     return result
+
+
+def check_format(content: Any, format: str, fields: set[str]) -> None:
+    """The content of a file is of this format and has these fields.
+
+    Raises:
+        ResultError: it is another file of the package, of another version, or something else; the error says which.
+    """
+    told = content.get("format") if isinstance(content, dict) else None
+    kind, _, version = told.rpartition("/") if isinstance(told, str) else ("", "", "")
+    ours, _, known = format.rpartition("/")
+    if kind != ours and re.fullmatch(r"gpicl-bench-[a-z]+", kind):
+        what = f"this is a {kind.removeprefix('gpicl-bench-')} file"
+    elif kind == ours and version != known:
+        what = "the file is of another version of the format"
+    elif kind != ours or set(content) != fields:
+        what = "the file has the wrong fields"
+    else:
+        return
+    found = f"{sorted(map(str, content))}, format {told}" if isinstance(content, dict) else type(content).__name__
+    raise ResultError(what, expected=f"{sorted(fields)}, format {format}", got=found)
 
 
 def _check_setting(setting: Setting) -> None:

@@ -73,6 +73,8 @@ def read(paths: Iterable[Path]) -> Material:
 
 
 def _sources(path: Path) -> list[Source]:
+    if path.exists() and not path.is_file() and not path.is_dir():  # a pipe can be read once, or never
+        raise ResultError("this is no ordinary file", expected="a file or a folder", where=str(path))
     if not path.is_dir():
         return [read_json(path, _KIND, lambda content: _source(path, content))]
     files = sorted(file for file in path.rglob("*.json") if file.is_file())

@@ -29,11 +29,12 @@ def references(learners: Sequence[Runs]) -> list[Curve]:
     """
     setting = learners[0].results[0].setting
     known = _read().get(setting.suite) if setting.images == "test" else None
-    curves = [_chance(setting)]
+    names = {runs.name for runs in learners}
+    curves = [] if CHANCE in names else [_chance(setting)]
     if known is not None and setting.num_classes == known["num_classes"]:
         there = [k for k in setting.positions if k < known["num_examples"]]
         for name, right in known["right"].items():
-            if there and name not in {runs.name for runs in learners}:
+            if there and name not in names:
                 accuracy = np.array(right, np.float64)[there] / known["num_tasks"]
                 curves.append(Curve(NAMES[name], tuple(there), accuracy))
     return curves

@@ -15,7 +15,7 @@ torch = pytest.importorskip("torch", reason="no torch here: pip install 'gpicl_b
 from torch import nn  # noqa: E402
 
 from gpicl_bench import audit, diagnose, errors, evaluate, load_learner, make, provenance, sequence_learner  # noqa: E402
-from gpicl_bench.leaderboard.rerun import Limits, ask_again  # noqa: E402
+from gpicl_bench.leaderboard.rerun import Limits, asking  # noqa: E402
 from gpicl_bench.learners import Block, adapt  # noqa: E402
 from gpicl_bench.learners.threads import one_thread  # noqa: E402
 
@@ -216,7 +216,7 @@ def test_what_a_module_keeps_from_an_evaluation_serves_its_training():
 def test_parts_named_as_the_methods_of_the_step_form_are_parts():
     module = Recording()
     module.init, module.step = nn.Linear(2, 2), nn.Linear(2, 2)
-    assert scores(module).shape == (64, 100, 10)
+    assert scores(module).shape == (2, 100, 10)
 
 
 def test_a_module_may_learn_by_gradients_while_it_answers():
@@ -357,8 +357,9 @@ def test_the_example_passes_its_audit(level):
 
 def test_the_example_is_verified_in_a_process_that_is_told_no_later_label():
     asked = block(3)
-    again = ask_again(Path("torch_gru.py"), EXAMPLE.parent, {}, SUITE.info, asked, [0, 9, 50], Limits(120.0))
-    assert again.values.tobytes() == scores(example(), 3, [0, 9, 50]).tobytes()
+    with asking("torch_gru.py", EXAMPLE.parent, {}, SUITE.info, Limits(120.0)) as learner:
+        again = learner.answers(asked, [0, 9, 50])
+    assert again.tobytes() == scores(example(), 3, [0, 9, 50]).tobytes()
 
 
 def test_the_example_reads_weights(tmp_path):

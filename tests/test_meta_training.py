@@ -226,7 +226,7 @@ def test_a_learner_of_implicit_tasks_names_no_seed(tmp_path, finished):
         load_learner(ROOT / "baselines" / "lstm.py", suite.info, {"checkpoint": str(folder)}).learner.card
         for folder in (tmp_path, finished[0])
     ]
-    assert set(cards[0]["meta_training"]) == {"suite", "num_tasks", "steps"}
+    assert set(cards[0]["meta_training"]) == {"suite", "num_tasks", "steps", "seconds", "hardware"}
     assert cards[1]["meta_training"]["seed"] == 0
 
 
@@ -569,7 +569,10 @@ def test_a_checkpoint_is_a_learner_in_both_forms(finished):
         "num_tasks": about["step"] * 3,
         "seed": 0,
         "steps": about["step"],
+        "seconds": about["seconds"],
+        "hardware": about["hardware"],
     }
+    assert card["parameters"] == about["parameters"]
     assert card["weights_sha256"] == about["sha256"]
 
 

@@ -92,7 +92,7 @@ def _verified(found: Verified | None) -> list[tuple[str, str]]:
     if found is None:
         return []
     return [
-        ("Reason", _lines(found.reason)),
+        ("Reason", _lines(found.reason) or NOTHING),
         ("Tasks asked again", count(found.rerun)),
         ("Predictions compared", count(found.compared)),
         ("Differing by more than a tie", count(found.differing)),

@@ -41,6 +41,7 @@ from gpicl_bench.suite import Split
 
 NUM_TASKS = 64  # asked again: a forger of 5% of the tasks escapes one time in 27
 TOLERANCE = 1e-4  # of a tie: the difference of the two scores, relative to the larger
+FEWEST = 8  # fresh tasks from which anything is concluded: the spread of fewer is anything
 MOST_EXCUSED = 0.01  # of the predictions that were compared
 KNOWING = 1e-5  # p below which a learner that is better on public tasks than on fresh ones knows the public ones
 _TIMES = ("episode_seconds",)  # told, and never the same twice
@@ -238,7 +239,7 @@ def knows_public(public: Float64[np.ndarray, " n"], fresh: Float64[np.ndarray, "
     """Whether scores of tasks are higher on public tasks than on fresh ones, by Welch's t test at `KNOWING`."""
     from scipy.stats import ttest_ind_from_stats
 
-    if len(fresh) < 2:
+    if len(fresh) < FEWEST:
         return False
     about = [(float(scores.mean()), float(scores.std(ddof=1)), len(scores)) for scores in (public, fresh)]
     if about[0][1] == about[1][1] == 0:

@@ -1,6 +1,5 @@
 """The picture of a report in docs/report.md: `python -m tests.portrait`, where there is a Chromium."""
 
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -8,9 +7,9 @@ from pathlib import Path
 
 from PIL import Image
 
+from tests.browser import CHROMIUM
 from tests.conftest import ROOT
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 WIDTH, HEIGHT = 1280, 1440
 
 

@@ -13,7 +13,7 @@ from gpicl_bench.leaderboard.entry import plain
 from gpicl_bench.leaderboard.marking import mark
 from gpicl_bench.leaderboard.reading import bundle, read_entry
 from gpicl_bench.leaderboard.rerun import CouldNotAsk, Limits, asking
-from gpicl_bench.leaderboard.verification import TOLERANCE, chosen, knows_public, ties, verify
+from gpicl_bench.leaderboard.verification import TOLERANCE, chosen, excusable, knows_public, verify
 from gpicl_bench.registration import make
 from tests import entries
 
@@ -248,9 +248,9 @@ def test_the_learner_has_no_network_and_no_secrets(tmp_path, monkeypatch):
 
 def test_ties_are_excused_and_nothing_else():
     values = np.array([[[1.0, 1.0 + 0.5 * TOLERANCE, 0.0], [1.0, 1.1, 0.0]]])
-    assert ties(values, np.zeros((1, 2), np.int16)).tolist() == [[True, False]]
+    assert excusable(values, np.zeros((1, 2), np.int16)).tolist() == [[True, False]]
     labels = np.array([[1, 2]])
-    assert not ties(labels, np.zeros((1, 2), np.int16)).any()
+    assert not excusable(labels, np.zeros((1, 2), np.int16)).any()
 
 
 def test_a_learner_that_is_all_ties_is_refuted(tmp_path):

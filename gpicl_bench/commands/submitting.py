@@ -14,7 +14,7 @@ HELP = "evaluate a learner of record, audit and diagnose it, and write its leade
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", help="a Python file that defines `learner`, or `make_learner(info, **args)`")
     parser.add_argument("--suite", required=True, metavar="ID", help="of record")
-    parser.add_argument("--name", required=True, help="of the entry: lower case, digits, and _ . -")
+    parser.add_argument("--name", required=True, help="of the entry: lower case, digits, _ and -")
     parser.add_argument("--author", action="append", required=True, metavar="NAME", help="repeatable")
     parser.add_argument("--licence", required=True, help="of code and weights, such as MIT")
     parser.add_argument("--link", metavar="URL", help="a page or a paper")

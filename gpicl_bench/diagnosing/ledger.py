@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from gpicl_bench.errors import LearnerError
+from gpicl_bench.evaluation.metrics import ties
 from gpicl_bench.learners import Adapter, Block
 from gpicl_bench.learners.card import is_stochastic
 from gpicl_bench.learners.prediction import calling
@@ -80,10 +81,7 @@ def _same_answers(learner: Any, adapter: Adapter, block: Block) -> bool:
     """
     one, asked = Block(block.tasks[:1], block.x[:1], block.y[:1], block.keys[:1]), np.arange(block.y.shape[1])
     stepped = step_adapter(learner, adapter.info, adapter.name, adapter.stochastic).predict(one, asked)
-    scores = adapter.predict(one, asked)
-    chosen = np.take_along_axis(scores, stepped.argmax(axis=2)[..., None], axis=2)[..., 0]
-    best = scores.max(axis=2)
-    return bool((best - chosen <= _TIE * np.maximum(np.abs(best), np.abs(chosen))).all())
+    return bool(ties(adapter.predict(one, asked), stepped.argmax(axis=2), _TIE).all())
 
 
 def _known(size: int, how: str) -> tuple[int | None, str]:

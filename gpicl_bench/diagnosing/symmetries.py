@@ -21,6 +21,7 @@ from jaxtyping import Bool, Float64, Int64
 
 from gpicl_bench.diagnosing.asking import answers
 from gpicl_bench.diagnosing.diagnosis import Symmetry
+from gpicl_bench.evaluation.metrics import ties
 from gpicl_bench.learners import Adapter, Block
 from gpicl_bench.learners.adapter import Labels, Scores
 from gpicl_bench.learners.prediction import predicted
@@ -100,9 +101,7 @@ def _context_order(
 def _agree(answers: Scores | Labels, wanted: np.ndarray) -> Bool[np.ndarray, "B P"]:
     if answers.ndim == 2:
         return answers == wanted
-    best = answers.max(axis=2)
-    chosen = np.take_along_axis(answers, wanted[..., None].astype(np.int64), axis=2)[..., 0]
-    return best - chosen <= _TIE * np.maximum(np.abs(best), np.abs(chosen))
+    return ties(answers, wanted, _TIE)
 
 
 def _permutations(rows: int, size: int, rng: np.random.Generator) -> Int64[np.ndarray, "rows size"]:

@@ -1,7 +1,7 @@
 """What is measured at each task and position, and the score of a suite."""
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int32
+from jaxtyping import Bool, Float64, Int32, Integer
 
 
 def log_losses(
@@ -13,6 +13,15 @@ def log_losses(
         chosen = np.take_along_axis(shifted, y[..., None].astype(np.int64), axis=-1)[..., 0]
         losses: Float64[np.ndarray, "task position"] = np.log(np.exp(shifted).sum(axis=-1)) - chosen
         return losses
+
+
+def ties(
+    scores: Float64[np.ndarray, "task position C"], chosen: Integer[np.ndarray, "task position"], tolerance: float
+) -> Bool[np.ndarray, "task position"]:
+    """Where the score of the chosen class is the largest, up to a relative difference."""
+    best = scores.max(axis=2)
+    own = np.take_along_axis(scores, chosen[..., None].astype(np.int64), axis=2)[..., 0]
+    return best - own <= tolerance * np.maximum(np.abs(best), np.abs(own))
 
 
 def areas(outcome: Bool[np.ndarray, "task position"], num_classes: int) -> Float64[np.ndarray, " task"]:

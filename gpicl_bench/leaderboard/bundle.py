@@ -11,12 +11,12 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from gpicl_bench.errors import EntryError
+from gpicl_bench.leaderboard.entry import PLACE
 
 LARGEST = 64 * 2**20  # bytes of a file
 MOST = 500  # files
 TEXT = (".py", ".json", ".yaml", ".yml", ".toml", ".txt", ".md", ".csv")
 WEIGHTS = (".safetensors", ".npz")
-_PLACE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*(/[A-Za-z0-9_][A-Za-z0-9_.+-]*)*")
 _CACHES = "__pycache__"  # of Python: never copied, and so never run
 
 
@@ -48,7 +48,7 @@ def gather(root: Path, paths: Iterable[Path]) -> dict[str, Path]:
 
 def check_place(place: str) -> None:
     """Raise EntryError unless a place stays in the folder of its entry."""
-    if not _PLACE.fullmatch(place) or len(place) > 200:
+    if not re.fullmatch(PLACE, place) or len(place) > 200:
         raise EntryError(
             "this is no place of a file in an entry",
             expected="letters, digits, _ . + - and /, at most 200, no part that begins with a dot",

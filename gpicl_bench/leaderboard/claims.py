@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -11,12 +11,11 @@ from gpicl_bench.diagnosing import Diagnosis
 from gpicl_bench.errors import EntryError, ResultError
 from gpicl_bench.evaluation.comparison import Runs
 from gpicl_bench.evaluation.results import Result
-from gpicl_bench.leaderboard.entry import Entry, Run
+from gpicl_bench.leaderboard.entry import Audited, Entry, Run
 from gpicl_bench.learners.card import check_card
 from gpicl_bench.registration import make
 from gpicl_bench.suite import Split
 
-Audited = Literal["passed", "failed", "not auditable", "labels withheld", "not audited"]
 SOUND: tuple[Audited, ...] = ("passed", "labels withheld")  # without one of these an entry has no rank
 _WEAKEST: tuple[Audited, ...] = ("failed", "not auditable", "not audited", "labels withheld", "passed")
 

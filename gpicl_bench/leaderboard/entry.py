@@ -6,16 +6,18 @@ Each top-level field has its digest, so that an edit is named; `digest` is of al
 
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
-from gpicl_bench.errors import EntryError
+from gpicl_bench.errors import EntryError, GpiclBenchError
 from gpicl_bench.evaluation.storage import json_sha256
 
 FORMAT = "gpicl-bench-entry/1"
+M = TypeVar("M", bound=BaseModel)
 LATER = ("verified", "marks")  # what is written after the entry, and is under digests of its own
 
+Audited = Literal["passed", "failed", "not auditable", "labels withheld", "not audited"]
 Track = Literal["none", "mnist", "same", "open"]
 TRACKS: dict[Track, str] = {
     "none": "no meta-training",
@@ -29,11 +31,12 @@ Line = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f
 Text = Annotated[str, Field(max_length=4000)]
 Link = Annotated[str, Field(max_length=500, pattern="^https?://[^\\s\"'<>]+$")]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+PLACE = r"[A-Za-z0-9_][A-Za-z0-9_.+-]*(/[A-Za-z0-9_][A-Za-z0-9_.+-]*)*"
 Place = Annotated[
     str,
     Field(
         max_length=200,
-        pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.+-]*(/[A-Za-z0-9_][A-Za-z0-9_.+-]*)*$",
+        pattern=f"^{PLACE}$",
         description="of a file in the entry's folder: relative, with slashes, without ..",
     ),
 ]
@@ -42,20 +45,20 @@ Count = Annotated[int, Field(ge=0, lt=2**63)]
 Seconds = Annotated[FiniteFloat, Field(ge=0, le=1e12)]
 
 
-class _Model(BaseModel):
+class Strict(BaseModel):
     """Strict: no other field, no other type."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
-class Learner(_Model):
+class Learner(Strict):
     """How the learner is loaded: the harness runs in the entry's folder."""
 
     file: Place
     args: Annotated[dict[str, Any], Field(description="of make_learner, for every run")]
 
 
-class Run(_Model):
+class Run(Strict):
     """One meta-training run; a learner that was not meta-trained has one."""
 
     args: Annotated[dict[str, Any], Field(description="of make_learner, for this run, beside those of the learner")]
@@ -64,7 +67,7 @@ class Run(_Model):
     diagnosis: Place
 
 
-class Search(_Model):
+class Search(Strict):
     """How hyper-parameters and weights were chosen."""
 
     selection: Literal["none", "meta-validation"]
@@ -72,7 +75,7 @@ class Search(_Model):
     note: Text
 
 
-class Claimed(_Model):
+class Claimed(Strict):
     """What follows from the results and diagnoses, and is recomputed from them."""
 
     num_tasks: Annotated[int, Field(ge=1)]
@@ -82,7 +85,7 @@ class Claimed(_Model):
     last: Annotated[int, Field(ge=0, description="k of the accuracy: T - 1")]
     accuracy: FiniteFloat
     accuracy_interval: Interval
-    audit: Literal["passed", "failed", "not auditable", "labels withheld", "not audited"]
+    audit: Audited
     diagnosis: Annotated[str, Field(max_length=200, description="the verdict, or several with the number of runs")]
     parameters: Count | None
     state_bytes: Count | None
@@ -91,7 +94,7 @@ class Claimed(_Model):
     episode_seconds: Seconds
 
 
-class Verified(_Model):
+class Verified(Strict):
     """What a verification found; written by `verify` alone."""
 
     verdict: Annotated[
@@ -118,7 +121,7 @@ class Verified(_Model):
     digest: Sha256
 
 
-class Marks(_Model):
+class Marks(Strict):
     """What organisers say of an entry."""
 
     unreliable: Text | None
@@ -127,7 +130,7 @@ class Marks(_Model):
     digest: Sha256
 
 
-class Entry(_Model):
+class Entry(Strict):
     """One learner on one suite."""
 
     model_config = ConfigDict(title="A leaderboard entry of gpicl_bench")
@@ -185,25 +188,35 @@ def validated(fields: Mapping[str, Any]) -> Entry:
         EntryError: a field is missing, unknown or malformed.
     """
     try:
-        return Entry.model_validate_json(json.dumps(fields, allow_nan=False))
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"])) or "the entry"
-        raise EntryError(
-            f"{where} is malformed", expected=first["msg"], got=_short(first["input"]), hint="docs/leaderboards.md"
-        ) from error
+        return parsed(Entry, fields, EntryError, "docs/leaderboards.md")
     except (TypeError, ValueError, RecursionError) as error:
         raise EntryError("an entry holds plain values only", got=str(error)) from error
+
+
+def parsed(kind: type[M], fields: Mapping[str, Any], refused: type[GpiclBenchError], hint: str) -> M:
+    """Plain values as a model of this kind; what is malformed is named by an error of the kind `refused`.
+
+    Raises:
+        TypeError, ValueError, RecursionError: a value is none that JSON has.
+    """
+    text = json.dumps(fields, allow_nan=False)
+    try:
+        return kind.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"])) or "the whole"
+        got = repr(first["input"])
+        raise refused(
+            f"{where} is malformed",
+            expected=first["msg"],
+            got=got if len(got) <= 120 else f"{got[:117]}…",
+            hint=hint,
+        ) from error
 
 
 def plain(part: BaseModel) -> dict[str, Any]:
     """An entry, or a part of one, as plain values."""
     return part.model_dump(mode="json")
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 120 else f"{text[:117]}…"
 
 
 def part_digest(fields: Mapping[str, Any]) -> str:

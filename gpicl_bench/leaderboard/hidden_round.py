@@ -15,16 +15,25 @@ learner runs with the rights of whoever scores, and a round's seed is public by 
 the files of others, has to be read from its code, which is frozen and published with it.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
+from pydantic import AfterValidator, ConfigDict, Field, FiniteFloat
 
 from gpicl_bench.errors import RoundError
-from gpicl_bench.leaderboard.entry import Interval, Line, Name, Sha256, Text, entry_digest, field_digests
+from gpicl_bench.leaderboard.entry import (
+    Interval,
+    Line,
+    Name,
+    Sha256,
+    Strict,
+    Text,
+    entry_digest,
+    field_digests,
+    parsed,
+)
 
 FORMAT = "gpicl-bench-round/1"
 MOST = 300  # entries: with as many reasons of failure, however they are escaped, the file can still be read
@@ -51,27 +60,21 @@ Value = Annotated[Line, AfterValidator(_bare)]
 Verdict = Literal["scored", "audit failed", "failed", "altered", "withdrawn"]
 
 
-class _Model(BaseModel):
-    """Strict: no other field, no other type."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class Commitment(_Model):
+class Commitment(Strict):
     """What binds the organisers: hashes of the 64 bytes secret ‖ nonce, and of the nonce alone."""
 
     sha256: Sha256
     nonce_sha256: Sha256
 
 
-class Public(_Model):
+class Public(Strict):
     """The public value: its name, in advance, and the time before which nobody can know it."""
 
     what: Line
     known: Time
 
 
-class Entered(_Model):
+class Entered(Strict):
     """A frozen entry."""
 
     digest: Sha256
@@ -81,7 +84,7 @@ class Entered(_Model):
     time: Time
 
 
-class Closed(_Model):
+class Closed(Strict):
     """The list of entries: ascending digests, and their hash."""
 
     time: Time
@@ -89,7 +92,7 @@ class Closed(_Model):
     sha256: Sha256
 
 
-class Revealed(_Model):
+class Revealed(Strict):
     """What makes the seed; secret and nonce are 32 bytes each, in hex."""
 
     time: Time
@@ -99,7 +102,7 @@ class Revealed(_Model):
     seed: Sha256
 
 
-class Score(_Model):
+class Score(Strict):
     """What became of an entry; `rank` is among the scored ones of its suite, equal scores in the order of names."""
 
     digest: Sha256
@@ -116,7 +119,7 @@ class Score(_Model):
     results: Annotated[list[Sha256], Field(description="digests of the result files, run by run")]
 
 
-class Scores(_Model):
+class Scores(Strict):
     """The ranking: scored entries first."""
 
     time: Time
@@ -125,7 +128,7 @@ class Scores(_Model):
     entries: list[Score]
 
 
-class HiddenRound(_Model):
+class HiddenRound(Strict):
     """A round in any phase: a part is there once its phase is over."""
 
     model_config = ConfigDict(title="A hidden round of gpicl_bench")
@@ -169,18 +172,7 @@ def validated(fields: Mapping[str, Any]) -> HiddenRound:
     Raises:
         RoundError: a field is missing, unknown or malformed.
     """
-    try:
-        return HiddenRound.model_validate_json(json.dumps(fields, allow_nan=False))
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"])) or "the round"
-        got = repr(first["input"])
-        raise RoundError(
-            f"{where} is malformed",
-            expected=first["msg"],
-            got=got if len(got) <= 120 else f"{got[:117]}…",
-            hint="docs/rounds.md",
-        ) from error
+    return parsed(HiddenRound, fields, RoundError, "docs/rounds.md")
 
 
 def stamp(now: datetime) -> str:

@@ -173,7 +173,7 @@ def _child(folder: Path, limits: Limits) -> Iterator["_Channel"]:
         process = subprocess.Popen(
             [sys.executable, "-P", "-c", _PROGRAM, str(theirs_in), str(theirs_out), _network()],
             cwd=folder,
-            env=environment(folder),
+            env=_environment(folder),
             stdin=subprocess.DEVNULL,
             stdout=said,
             stderr=said,
@@ -202,7 +202,7 @@ def _child(folder: Path, limits: Limits) -> Iterator["_Channel"]:
             process.wait()
 
 
-def environment(folder: Path) -> dict[str, str]:
+def _environment(folder: Path) -> dict[str, str]:
     """What a learner needs to run, and none of the secrets that an environment may hold; this package, and no folder
     that the parent happens to work in.
     """

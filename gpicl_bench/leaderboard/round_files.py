@@ -20,7 +20,7 @@ def round_path(folder: Path, name: str) -> Path:
     try:
         return folder / "rounds" / f"{TypeAdapter(Name).validate_python(name)}.yaml"
     except ValidationError as error:
-        expected = "up to 64 of a-z, 0-9 and _ . -, a letter or digit first"
+        expected = "up to 64 of a-z, 0-9, _ and -, a letter or digit first"
         raise RoundError("the name of the round is malformed", expected=expected, got=repr(name)) from error
 
 

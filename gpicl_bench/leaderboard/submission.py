@@ -11,7 +11,7 @@ from typing import Any
 from gpicl_bench.diagnosing import Diagnosis, diagnose, load_diagnosis
 from gpicl_bench.errors import EntryError, ResultError
 from gpicl_bench.evaluation import evaluate, load_result
-from gpicl_bench.evaluation.planning import learner_record, plan
+from gpicl_bench.evaluation.planning import learner_record
 from gpicl_bench.evaluation.results import RECORD_TASKS, LearnerRecord, Result
 from gpicl_bench.leaderboard.bundle import check_files, check_no_others, copy, gather, sha256_of
 from gpicl_bench.leaderboard.claims import claims
@@ -97,8 +97,9 @@ def submit(submission: Submission, folder: Path, *, progress: bool = False) -> P
     for number, args in enumerate(submission.runs):
         with contextlib.chdir(stage):
             loaded = load_learner(Path(learner), suite.info, {**submission.args, **args})
-            result = _result(loaded, suite, Path(f"results/{number}.json"), progress)
-            diagnosis = _diagnosis(loaded, suite, Path(f"diagnoses/{number}.json"), progress)
+            record = learner_record(loaded, adapt(loaded.learner, suite.info, loaded.name))
+            result = _result(loaded, record, suite, Path(f"results/{number}.json"), progress)
+            diagnosis = _diagnosis(loaded, record, suite, Path(f"diagnoses/{number}.json"), progress)
         done.append((dict(args), result, diagnosis))
     entry = _entry(draft, stage, sources, done)
     check_files(entry.files, stage)
@@ -181,13 +182,12 @@ def _fill(stage: Path, sources: Mapping[str, Path]) -> None:
         (stage / name).mkdir(exist_ok=True)
 
 
-def _result(loaded: LoadedLearner, suite: Suite, path: Path, progress: bool) -> Result:
+def _result(loaded: LoadedLearner, record: LearnerRecord, suite: Suite, path: Path, progress: bool) -> Result:
     """Of record, fully audited, without log-losses: these would be nine tenths of an entry, and rank nothing."""
     path = path.absolute()
-    planned = plan(loaded, suite, RECORD_TASKS, None, 0, "full")
     if path.exists():
         kept = load_result(path)
-        _check_same(kept.learner, planned.learner, path)
+        _check_same(kept.learner, record, path)
         return kept
     journal = path.with_suffix(".partial")
     found = evaluate(loaded, suite, RECORD_TASKS, audit="full", checkpoint=journal, progress=progress)
@@ -197,11 +197,11 @@ def _result(loaded: LoadedLearner, suite: Suite, path: Path, progress: bool) -> 
     return result
 
 
-def _diagnosis(loaded: LoadedLearner, suite: Suite, path: Path, progress: bool) -> Diagnosis:
+def _diagnosis(loaded: LoadedLearner, record: LearnerRecord, suite: Suite, path: Path, progress: bool) -> Diagnosis:
     path = path.absolute()
     if path.exists():
         kept = load_diagnosis(path)
-        _check_same(kept.learner, learner_record(loaded, adapt(loaded.learner, suite.info, loaded.name)), path)
+        _check_same(kept.learner, record, path)
         return kept
     found = diagnose(loaded, suite, progress=progress)
     found.save(path)

@@ -24,7 +24,7 @@ from gpicl_bench.errors import EntryError, GpiclBenchError, InvalidArgument, che
 from gpicl_bench.evaluation import load_result
 from gpicl_bench.evaluation.asking import episodes
 from gpicl_bench.evaluation.comparison import Runs
-from gpicl_bench.evaluation.metrics import areas
+from gpicl_bench.evaluation.metrics import areas, ties
 from gpicl_bench.evaluation.results import Result
 from gpicl_bench.evaluation.storage import close
 from gpicl_bench.leaderboard.bundle import check_files, check_no_others, copy_listed
@@ -203,7 +203,7 @@ class _Found:
         block = episodes(self.split, tasks.tolist(), result.setting.learner_seed)
         values, claimed = asked.answers(block, result.setting.positions), result.prediction[tasks]
         differ = predicted(values) != claimed
-        excused = differ & ties(values, claimed)
+        excused = differ & excusable(values, claimed)
         self.rerun += len(tasks)
         self.compared += differ.size
         self.differing += int((differ & ~excused).sum())
@@ -258,12 +258,8 @@ def _told(error: GpiclBenchError) -> str:
     return text.plain(f"{error.what}{'' if error.got is None else f': {error.got}'}")[:4000]
 
 
-def ties(
+def excusable(
     values: Float64[np.ndarray, "n P C"] | Int64[np.ndarray, "n P"], claimed: Int16[np.ndarray, "n P"]
 ) -> Bool[np.ndarray, "n P"]:
     """Where the claimed class scores the best but for the tolerance; never of labels, which have no margin."""
-    if values.ndim == 2:
-        return np.zeros(claimed.shape, bool)
-    best = values.max(axis=2)
-    own = np.take_along_axis(values, claimed[..., None].astype(np.int64), axis=2)[..., 0]
-    return best - own <= TOLERANCE * np.maximum(np.abs(best), np.abs(own))
+    return ties(values, claimed, TOLERANCE) if values.ndim == 3 else np.zeros(claimed.shape, bool)

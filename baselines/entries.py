@@ -7,9 +7,10 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
-from baselines.reference import CLASSICAL, HERE, WEIGHTS, chosen
+from baselines.reference import CLASSICAL, HERE, WEIGHTS
 from gpicl_bench.errors import GpiclBenchError
 
 AUTHORS = "The gpicl_bench developers"
@@ -23,7 +24,7 @@ print(json.dumps([file for file in files if file]))
 
 
 def submit_all(suite: str, only: Sequence[str] = (), say: Callable[[str], None] = print) -> None:
-    """Submit and verify what has no entry yet: the learners without meta-training, and the shipped weights.
+    """Submit what has no entry yet, the learners without meta-training and the shipped weights, and verify all.
 
     Args:
         suite: the board.
@@ -34,35 +35,34 @@ def submit_all(suite: str, only: Sequence[str] = (), say: Callable[[str], None] 
         GpiclBenchError: a submission failed; its message has been printed.
     """
     root = HERE.parent
-    for name, arguments in _submissions(suite, root).items():
+    for name, describe in _submissions(suite, root).items():
         place = root / "leaderboards" / suite / f"{name}.yaml"
         if only and name not in only:
             continue
         if not place.exists():
             common = ["--suite", suite, "--name", name, "--author", AUTHORS, "--licence", "MIT", "--root", "."]
-            _run(["submit", *arguments, *common], root)
+            _run(["submit", *describe(), *common], root)
         _run(["verify", place.relative_to(root).as_posix()], root)
         say(f"{suite}: {name}")
 
 
-def _submissions(suite: str, root: Path) -> dict[str, list[str]]:
-    """What `submit` is given for each entry, by its name."""
-    found = {_name(learner): _described(learner) for learner in chosen("classical", CLASSICAL)}
-    for weights in sorted((WEIGHTS / suite).glob("*.safetensors")):
-        checkpoint = weights.relative_to(root).with_suffix("").as_posix()
-        model = weights.stem.rpartition("-")[0]
-        include = [*_imported(model, suite, checkpoint, root), f"{checkpoint}.json", f"{checkpoint}.safetensors"]
-        found[_name(weights.stem)] = [
-            *_described(model),
-            *(part for file in include for part in ("--include", file)),
-            *("--learner-arg", f"checkpoint={checkpoint}"),
-            *("--selection", "meta-validation"),
-            *(
-                "--search",
-                f"settings of baselines/presets, {_preset(weights)}; the weights of the best validation loss",
-            ),
-        ]
-    return found
+def _submissions(suite: str, root: Path) -> dict[str, Callable[[], list[str]]]:
+    """What `submit` is given for each entry, by its name; made when it is needed, for a learner is loaded for it."""
+    untrained = {_name(learner): partial(_described, learner) for learner in CLASSICAL}
+    shipped = sorted((WEIGHTS / suite).glob("*.safetensors"))
+    return untrained | {_name(weights.stem): partial(_trained, weights, suite, root) for weights in shipped}
+
+
+def _trained(weights: Path, suite: str, root: Path) -> list[str]:
+    checkpoint = weights.relative_to(root).with_suffix("").as_posix()
+    model = weights.stem.rpartition("-")[0]
+    include = [*_imported(model, suite, checkpoint, root), f"{checkpoint}.json", f"{checkpoint}.safetensors"]
+    search = f"settings of baselines/presets, {_preset(weights)}; the weights of the best validation loss"
+    return [
+        *_described(model),
+        *(part for file in include for part in ("--include", file)),
+        *("--learner-arg", f"checkpoint={checkpoint}", "--selection", "meta-validation", "--search", search),
+    ]
 
 
 def _described(learner: str) -> list[str]:

@@ -59,6 +59,16 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--suite", default="digits-proj-perm-v0", metavar="ID", help="(default: digits-proj-perm-v0)")
     command.add_argument("--names", type=_names, default=[], metavar="NAME,…", help="only these")
     command.set_defaults(run=lambda options: entries(options.suite, options.names))
+    command = commands.add_parser("study", help="one of the paper's questions, as a grid of small runs")
+    command.add_argument("name", metavar="NAME", help="transition, state-size, plateau, bias, transfer or length")
+    command.add_argument("--scale", default="tiny", help="smoke, tiny or paper (default: tiny)")
+    command.add_argument("--model", type=_names, default=[], metavar="MODEL,…", help="names, or files with a Model")
+    command.add_argument("--axis", action="append", default=[], metavar="NAME=VALUE,…", help="other values; repeatable")
+    command.add_argument("--output", type=Path, metavar="FOLDER", help="(default: runs/studies/NAME-SCALE)")
+    command.add_argument("--dry-run", action="store_true", help="print the cells, their time and memory; write nothing")
+    command.set_defaults(run=study)
+    command = commands.add_parser("findings", help="write docs/findings.md from the results of studies")
+    command.set_defaults(run=lambda options: findings())
     command = commands.add_parser("table", help="write baselines/README.md and the reference curves from the results")
     command.set_defaults(run=lambda options: table())
     return parser
@@ -169,6 +179,67 @@ def entries(suite: str, names: list[str]) -> None:
     from baselines.entries import submit_all
 
     submit_all(suite, names)
+
+
+def study(options: argparse.Namespace) -> None:
+    """`study NAME`: what is not finished yet, then the page."""
+    from baselines.settings import known
+    from baselines.studies import studies
+    from baselines.studies.grid import cells, own_model, read_scale
+    from baselines.studies.page import write_page
+    from baselines.studies.progress import filling
+    from baselines.studies.running import run_study
+
+    chosen = studies()[known("study", options.name, studies())]
+    scale = read_scale(chosen.name, options.scale)
+    models = [own_model(Path(name)) if name.endswith(".py") else name for name in options.model]
+    grid = cells(scale, models, dict(_axis(text) for text in options.axis))
+    if options.dry_run:
+        _estimate(grid)
+        return
+    folder = options.output or Path("runs") / "studies" / f"{chosen.name}-{options.scale}"
+    title = f"{chosen.name}, {options.scale}"
+    print(f"{title}: {len(grid)} cells into {folder}", file=sys.stderr)
+    with filling(title, grid) as report:
+        run_study(chosen, options.scale, grid, scale.asked, folder, report)
+    for path in write_page(folder, chosen):
+        print(path)
+
+
+def findings() -> None:
+    """`findings`: the generated page, and those of the studies."""
+    from baselines.reference import RESULTS
+    from baselines.studies import studies
+    from baselines.studies.findings import write_findings
+    from baselines.studies.folder import read_identity
+    from baselines.studies.page import write_page
+
+    for folder in sorted((RESULTS / "studies").glob("*/")):
+        write_page(folder, studies()[read_identity(folder)["study"]])
+    print(write_findings())
+
+
+def _estimate(grid: Any) -> None:
+    """Print the cells with what they take."""
+    from baselines.devices import memory_there
+    from baselines.studies.estimate import estimates
+
+    seconds, there = 0.0, memory_there()
+    for group in estimates(grid):
+        each = group.seconds / len(group.cells)
+        fits = "" if group.memory <= there else "  does not fit"
+        for cell in group.cells:
+            print(f"{cell.name}  about {each:,.0f} s, {group.memory / 1e6:,.0f} MB with its group{fits}", flush=True)
+        seconds += group.seconds
+    print(f"{len(grid)} cells, about {seconds / 60:,.1f} minutes of training")
+
+
+def _axis(text: str) -> tuple[str, list[Any]]:
+    """An axis and its values, from NAME=VALUE,…; `none` is an unbounded pool."""
+    name, equals, values = text.partition("=")
+    if not equals:
+        raise InvalidArgument("--axis is malformed", expected="NAME=VALUE,…", got=text)
+    return name, [None if value == "none" else value for value in values.split(",") if value]
 
 
 def table() -> None:

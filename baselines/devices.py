@@ -1,5 +1,6 @@
 """Data parallelism: every visible device has the weights, and its own rows of each batch."""
 
+import os
 from typing import Any, TypeVar
 
 import jax
@@ -47,6 +48,23 @@ def placed(tree: T, mesh: Mesh | None) -> T:
 def here(tree: T) -> T:
     """Arrays that are the same on each device, as one device of this process has them."""
     return jax.tree.map(lambda a: a.addressable_data(0), tree)
+
+
+def memory_needed(compiled: Any) -> int:
+    """Bytes that a compiled program takes on a device, its arguments among them; 0 where XLA does not say."""
+    wanted = compiled.memory_analysis()
+    return 0 if wanted is None else wanted.temp_size_in_bytes + wanted.argument_size_in_bytes
+
+
+def memory_there() -> int:
+    """Bytes of a device; on a CPU those of the machine."""
+    device = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
+    return device or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def cores() -> int | None:
+    """Of the processor, as far as this process may use them."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def hardware(cores: Any) -> str:

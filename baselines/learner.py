@@ -60,7 +60,7 @@ def restore(kind: type[Model], info: Info, checkpoint: str | Path, form: str = "
     about = read_about(path)
     try:
         name, trained, config = about["settings"]["model"], Info(**about["info"]), about["settings"]["config"]
-        card = _card(about)
+        said = card(about)
         if name != kind.name:
             raise CheckpointError("the checkpoint is of another model", expected=kind.name, got=name, where=str(path))
         config = validated(kind.Config, config, str(path))
@@ -80,7 +80,7 @@ def restore(kind: type[Model], info: Info, checkpoint: str | Path, form: str = "
         )
     found = read_arrays(path, State(weights, None), ignored="optimiser")
     limit = {"max_examples": longest} if longest else {}
-    return in_form(MetaTrained(eqx.combine(found.weights, static), {**card, **limit}), form)
+    return in_form(MetaTrained(eqx.combine(found.weights, static), {**said, **limit}), form)
 
 
 def in_form(learner: MetaTrained, form: str) -> MetaTrained:
@@ -93,7 +93,8 @@ def in_form(learner: MetaTrained, form: str) -> MetaTrained:
     return sequence_learner(learner) if form == "sequence" else learner
 
 
-def _card(about: dict[str, Any]) -> dict[str, Any]:
+def card(about: dict[str, Any]) -> dict[str, Any]:
+    """What weights say of their meta-training, from what their checkpoint says of itself."""
     training = about["settings"]["training"]
     met = training["num_tasks"] or about["step"] * training["batch_size"]
     licence = {"licence": about["licence"]} if "licence" in about else {}

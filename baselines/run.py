@@ -23,7 +23,7 @@ from jax.sharding import Mesh
 
 from baselines.agreement import by_first, together
 from baselines.checkpoint import CheckpointError, read_about, read_arrays, write_checkpoint, write_file, write_json
-from baselines.devices import hardware, here, make_mesh, placed, whole
+from baselines.devices import cores, hardware, here, make_mesh, memory_needed, memory_there, placed, whole
 from baselines.settings import Settings
 from baselines.training import Looked, Measured, State, Trainer, make_tasks, make_trainer
 from gpicl_bench import Batch, provenance
@@ -186,19 +186,18 @@ def _kept(folder: Path, state: State, about: Row, row: Row) -> Row:
 
 def describe(settings: Settings) -> Row:
     """What a run and a checkpoint say of themselves."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {
         "settings": settings.plain(),
         "info": asdict(settings.made_suite.info),
         "deterministic": "--xla_gpu_deterministic_ops=true" in os.environ.get("XLA_FLAGS", ""),
-        "hardware": hardware(cores),
+        "hardware": hardware(cores()),
         "provenance": asdict(provenance()),
     }
 
 
 def _entered(held: ExitStack, settings: Settings, folder: Path, resume: bool, trainer: Trainer) -> tuple[State, Row]:
     """The state to go on from, and what a checkpoint says of itself; the folder is locked as long as `held` is."""
-    held.enter_context(_locked(folder))
+    held.enter_context(locked(folder))
     said = describe(settings)
     _enter(said, folder, resume)
     state, about = _restored(trainer, folder)
@@ -299,12 +298,7 @@ def _check_finite(state: State, measured: Measured, looked: Looked, step: int, f
 
 def _check_memory(compiled: Any, settings: Settings) -> None:
     """Refuse, before it starts, what the device has no memory for."""
-    wanted = compiled.memory_analysis()
-    if wanted is None:
-        return
-    needed = wanted.temp_size_in_bytes + wanted.argument_size_in_bytes
-    device = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
-    there = device or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    needed, there = memory_needed(compiled), memory_there()
     if needed > there:
         batch = settings.training.batch_size * there // needed
         batch -= batch % (jax.device_count() * settings.training.accumulate)
@@ -334,12 +328,12 @@ def _fitting(settings: Settings) -> Iterator[None]:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[None]:
     """One process at a time in a folder; the lock goes with the process."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise TrainingError("another process trains in this folder", got=str(folder)) from error
+            raise TrainingError("another process works in this folder", got=str(folder)) from error
         yield

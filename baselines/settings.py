@@ -1,5 +1,6 @@
 """The settings of a meta-training run: presets in YAML, read into frozen dataclasses, changed by options."""
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from difflib import get_close_matches
@@ -128,6 +129,11 @@ class Settings:
         """As JSON has it."""
         return asdict(self)
 
+    @property
+    def text(self) -> str:
+        """The same for the same settings."""
+        return json.dumps(self.plain(), sort_keys=True)
+
 
 def model_class(name: str) -> type[Model]:
     """The model of this name.
@@ -194,14 +200,20 @@ def make_settings(model: str, preset: str, options: Mapping[str, Any]) -> Settin
     Raises:
         InvalidArgument: a name is unknown or a value is out of range.
     """
-    kind, found = model_class(model), read_preset(preset)
+    found = read_preset(preset)
+    model_class(model)
     if model not in found.models:
         raise InvalidArgument(f"the preset {preset} has no {model}", expected=", ".join(found.models), got=model)
-    about = found.models[model]
+    return settings_of(model, found, options, preset)
+
+
+def settings_of(model: str, preset: Preset, options: Mapping[str, Any], where: str) -> Settings:
+    """As `make_settings`, of a preset that is there already and has the model; `where` names it in errors."""
+    kind, about = model_class(model), preset.models[model]
     values = {
         "config": dict(about.config),
-        "training": {**found.training, **about.training},
-        "suite": {"suite": found.suite, "num_examples": found.num_examples},
+        "training": {**preset.training, **about.training},
+        "suite": {"suite": preset.suite, "num_examples": preset.num_examples},
     }
     places = {"config": _names(kind.Config), "training": _names(Training), "suite": ["suite", "num_examples"]}
     for name, value in options.items():
@@ -209,8 +221,8 @@ def make_settings(model: str, preset: str, options: Mapping[str, Any]) -> Settin
         values[next(place for place, names in places.items() if name in names)][name] = value
     suite = make(str(values["suite"]["suite"]))
     length = validated(Count | None, values["suite"]["num_examples"], "num_examples") or suite.info.T
-    config = validated(kind.Config, values["config"], f"{preset}, {model}")
-    training = validated(Training, values["training"], f"{preset}, {model}")
+    config = validated(kind.Config, values["config"], f"{where}, {model}")
+    training = validated(Training, values["training"], f"{where}, {model}")
     return Settings(model, make(suite.id, num_examples=length).id, length, config, training)
 
 

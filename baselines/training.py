@@ -14,9 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.sharding import Mesh
-from jaxtyping import Array, Float, Int, PyTree
+from jaxtyping import Array, Float, Int, PyTree, UInt32
 
-from baselines.model import Model, skeleton
+from baselines.model import skeleton
 from baselines.settings import Settings, Training, model_class
 from gpicl_bench import Batch, ImplicitBatch
 
@@ -47,16 +47,24 @@ class Looked(NamedTuple):
     accuracy: Float[Array, " T"]
 
 
+class Varied(NamedTuple):
+    """Numbers of a run that are no part of its program: Python's, or scalars of JAX; as `Training` has them."""
+
+    learning_rate: Any
+    adam_epsilon: Any
+    fixed_permutation: Any
+
+
 class Trainer(NamedTuple):
     """The functions of a run.
 
     Attributes:
-        start: () -> State, the initial one.
-        train: (sampler, State, first step [], steps [n]) -> (State, Measured [n]).
+        start: (seed as two words = that of the settings) -> State, the initial one.
+        train: (sampler, State, steps [n], Varied = those of the settings) -> (State, Measured [n]).
         look: (weights, Batch) -> Looked.
     """
 
-    start: Callable[[], State]
+    start: Callable[..., State]
     train: Callable[..., tuple[State, Measured]]
     look: Callable[[PyTree[Array], Batch], Looked]
 
@@ -64,26 +72,24 @@ class Trainer(NamedTuple):
 def make_trainer(settings: Settings) -> Trainer:
     """The functions of a run; pure, not yet compiled."""
     training, kind = settings.training, model_class(settings.model)
-    optimiser, info = make_optimiser(training), settings.made_suite.info
-    fixed = round(training.fixed_permutation * training.batch_size)
-
-    def build() -> Model:
-        words = np.array([training.seed >> 32, training.seed % 2**32], np.uint32)
-        return kind(info, settings.config, key=jax.random.wrap_key_data(words, impl="threefry2x32"))
-
+    info, usual = settings.made_suite.info, Varied(*(getattr(training, name) for name in Varied._fields))
     objective = partial(loss, skeleton(kind, info, settings.config)[1], jnp.dtype(training.compute))
 
-    def start() -> State:
-        weights = eqx.filter(build(), eqx.is_array)
-        return State(weights, optimiser.init(weights))
+    def start(seed: UInt32[Array, "2"] | None = None) -> State:
+        key = jax.random.wrap_key_data(seed_words(training.seed) if seed is None else seed, impl="threefry2x32")
+        weights = eqx.filter(kind(info, settings.config, key=key), eqx.is_array)
+        return State(weights, make_optimiser(training, usual).init(weights))
 
     def train(
-        sampler: Callable[[Any], Batch | ImplicitBatch], state: State, steps: Int[Array, " n"]
+        sampler: Callable[[Any], Batch | ImplicitBatch], state: State, steps: Int[Array, " n"], varied: Varied = usual
     ) -> tuple[State, Measured]:
+        optimiser = make_optimiser(training, varied)
+
         def step(state: State, number: Int[Array, ""]) -> tuple[State, Measured]:
+            fixed = num_fixed(number, varied.fixed_permutation, training.batch_size)
             batch = with_fixed_permutation(sampler(number), fixed)
             state, value, norm, right = train_step(objective, optimiser, state, batch, training.accumulate)
-            return state, Measured(value, norm, right[fixed % len(right) :, -1].mean())
+            return state, Measured(value, norm, own_mean(right[:, -1], fixed))
 
         return jax.lax.scan(step, state, steps)
 
@@ -144,20 +150,45 @@ def loss(
     return value, (logits.argmax(axis=-1) == batch.y).astype(jnp.float32)
 
 
-def make_optimiser(training: Training) -> optax.GradientTransformation:
+def make_optimiser(training: Training, varied: Varied) -> optax.GradientTransformation:
     """Adam (Kingma and Ba 2015) on clipped gradients, the learning rate by its schedule."""
-    schedules, rate, warmup = optax.schedules, training.learning_rate, training.warmup
+    schedules, rate, warmup = optax.schedules, varied.learning_rate, training.warmup
     after = schedules.constant_schedule(rate)
     if training.schedule == "cosine":
         after = schedules.cosine_decay_schedule(rate, max(training.steps - warmup, 1))
     schedule = schedules.join_schedules([schedules.linear_schedule(0.0, rate, warmup), after], [warmup])
-    return optax.chain(optax.clip_by_global_norm(training.clip), optax.adam(schedule, eps=training.adam_epsilon))
+    return optax.chain(optax.clip_by_global_norm(training.clip), optax.adam(schedule, eps=varied.adam_epsilon))
 
 
-def with_fixed_permutation(batch: Batch | ImplicitBatch, fixed: int) -> Batch | ImplicitBatch:
+def seed_words(seed: int) -> UInt32[np.ndarray, "2"]:
+    """A seed as the two words of a key."""
+    return np.array([seed >> 32, seed % 2**32], np.uint32)
+
+
+def num_fixed(step: Any, fraction: Any, batch_size: int) -> Any:
+    """How many episodes of a step have the fixed permutation: of all steps together, that fraction.
+
+    ⌊fraction · batch_size + u⌋, where u runs through [0, 1) with the step, evenly: the multiples of the golden ratio
+    (Weyl 1916), to 8 bits, so that float32 adds them exactly to whole numbers up to 2^15.
+    """
+    if isinstance(fraction, float) and fraction == 0.0:
+        return 0
+    u = (jnp.asarray(step, jnp.uint32) * jnp.uint32(2654435769) >> 24).astype(jnp.float32) / 256
+    return jnp.floor(fraction * jnp.float32(batch_size) + u).astype(jnp.int32)
+
+
+def own_mean(right: Float[Array, " B"], fixed: Any) -> Float[Array, ""]:
+    """The mean over the episodes with a permutation of their own, or over all where there are none."""
+    own = (jnp.arange(len(right)) >= fixed) | (fixed >= len(right))
+    return jnp.where(own, right, 0.0).sum() / own.sum().astype(jnp.float32)
+
+
+def with_fixed_permutation(batch: Batch | ImplicitBatch, fixed: Any) -> Batch | ImplicitBatch:
     """The first `fixed` episodes of a batch with the base dataset's own classes as labels."""
-    if fixed == 0:
+    if isinstance(fixed, int) and fixed == 0:
         return batch
-    classes = jnp.argsort(batch.label_map[:fixed], axis=1).astype(jnp.int32)  # the inverse of y = ρ(class)
-    y = batch.y.at[:fixed].set(jnp.take_along_axis(classes, batch.y[:fixed], axis=1))
-    return batch._replace(y=y, label_map=batch.label_map.at[:fixed].set(jnp.arange(classes.shape[1], dtype=jnp.int32)))
+    chosen = (jnp.arange(len(batch.y)) < fixed)[:, None]
+    classes = jnp.argsort(batch.label_map, axis=1).astype(jnp.int32)  # the inverse of y = ρ(class)
+    y = jnp.where(chosen, jnp.take_along_axis(classes, batch.y, axis=1), batch.y)
+    own = jnp.arange(classes.shape[1], dtype=jnp.int32)
+    return batch._replace(y=y, label_map=jnp.where(chosen, own[None], batch.label_map))

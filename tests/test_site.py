@@ -9,7 +9,9 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 from html.parser import HTMLParser
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -22,7 +24,8 @@ import gpicl_bench
 from gpicl_bench.reporting import references
 from tests.browser import CHROMIUM
 from tests.conftest import ROOT
-from tests.pages import pictures, suites
+from tests.pages import external, pictures, suites
+from tests.samples import suites_at_hand
 
 DOCS = ROOT / "docs"
 CLASSICAL = ROOT / "baselines" / "results" / "classical"
@@ -120,6 +123,14 @@ def test_every_link_within_the_site_leads_somewhere(pages):
 
 
 @needs_mkdocs
+def test_lists_and_tables_are_such_on_the_site_too(site):
+    """GitHub needs no empty line before a list, and takes two spaces for its paragraphs; mkdocs does not."""
+    for path in site.rglob("*.html"):
+        article = path.read_text().partition("<article")[2].partition("</article>")[0]
+        assert not re.search(r"<p>(?:\| |(?:(?!</p>)[^\0])*\n *(?:[-*|]|\d+\.) )", article), path
+
+
+@needs_mkdocs
 def test_a_lost_link_a_lost_anchor_and_a_page_in_no_list_stop_the_build(tmp_path):
     for path in (".mkdocs.yml", "gpicl_bench", "baselines", "leaderboards", "tests", "README.md"):
         (tmp_path / path).symlink_to(ROOT / path)
@@ -149,6 +160,25 @@ def test_the_search_finds_pages_of_a_folder(site, tmp_path):
     assert any("protocol.html" in address for address in found), found
 
 
+class Answering(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(int(self.path.strip("/")))
+        self.end_headers()
+
+    def log_message(self, format, *args):
+        pass
+
+
+def test_a_link_to_nowhere_on_another_site_is_told():
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answering) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        faults = [external.fault(f"http://127.0.0.1:{server.server_port}/{status}") for status in (200, 403, 404, 500)]
+        server.shutdown()
+    assert faults == [None, None, "status 404", "status 500"]
+    assert external.fault("http://127.0.0.1:9/") == "ConnectionError"
+    assert external.links()["https://arxiv.org/abs/2212.04458"] == "README.md"
+
+
 def test_the_pages_of_the_suites_are_current():
     made = suites.pages()
     assert {path.name: path.read_text() for path in suites.FOLDER.glob("*.md")} == made
@@ -165,7 +195,7 @@ def taken_apart(svg):
     return pixels, re.sub(r"base64,[^\"]*", "", svg)
 
 
-@pytest.mark.parametrize("id", suites.drawable())
+@pytest.mark.parametrize("id", [id for id in suites_at_hand() if suites.may_be_shown(gpicl_bench.spec(id))])
 def test_the_pictures_are_current(id):
     """Pixel by pixel: another zlib packs them otherwise."""
     pixels, text = taken_apart((suites.FOLDER / f"{id}.svg").read_text())

@@ -32,7 +32,7 @@ def pages():
 
 
 def drawable():
-    """The suites of which a picture can and may be drawn here."""
+    """The suites of record whose images are at hand, and may be shown."""
     specs = gpicl_bench.registry.items()
     return [id for id, spec in specs if spec.of_record and may_be_shown(spec) and at_hand(spec.dataset)]
 

@@ -12,6 +12,8 @@ import pytest
 from tests.conftest import ROOT
 
 PAGES = [ROOT / "README.md", ROOT / "baselines" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+SHOWING = [ROOT / "docs" / "tutorial.md", *sorted((ROOT / "docs" / "howto").glob("*.md"))]  # print what they show
+VARYING = ("digest ", "time ", "(p = ", " fresh tasks ")  # lines whose numbers differ from run to run
 SHORT = {  # what is added to commands that would take long
     "-m baselines train": "--steps 4 --every 2 --warmup 1 --validation-tasks 8",
     "-m gpicl_bench.evaluate": "--num-tasks 64",
@@ -39,11 +41,29 @@ def has_all(page, commands_of_another):
     return all(command in left for command in commands_of_another)
 
 
+BY_COMMANDS = sorted(PAGES, key=lambda page: -len(commands(page)))
+
+
+def runs_for(page, other):
+    """Whether the test of another page runs this page's commands, and looks at what they print if it should."""
+    return has_all(other, commands(page)) and (page not in SHOWING or other in SHOWING)
+
+
 COMMANDED = [
     page
-    for i, page in enumerate(PAGES)
-    if commands(page) and not any(has_all(earlier, commands(page)) for earlier in PAGES[:i])
+    for i, page in enumerate(BY_COMMANDS)
+    if commands(page) and not any(runs_for(page, earlier) for earlier in BY_COMMANDS[:i])
 ]
+
+
+def shown(page):
+    """The lines that a page shows of the output of its commands."""
+    return [lasting(line) for block in blocks(page, "text") for line in block.splitlines() if line.strip(" …")]
+
+
+def lasting(line):
+    numbers = r"\b[0-9a-f]{16,64}\b|\d[\d.,]*"
+    return re.sub(numbers, "#", line).rstrip() if any(word in line for word in VARYING) else line.rstrip()
 
 
 def run(arguments, folder):
@@ -74,15 +94,30 @@ def test_commands_run(page, tmp_path, prepared_or_none):
     for folder in ("baselines", "docs"):
         (tmp_path / folder).symlink_to(ROOT / folder)
     write_named(page, tmp_path)
+    printed = []
     for command in commands(page):
         if "mnist" in command and "show" not in command and prepared_or_none is None:
             continue
         if "torch" in command and find_spec("torch") is None:
+            pytest.skip("torch is not installed") if page in SHOWING else None
             continue
-        program, *arguments = shortened(command)
+        program, *arguments = shlex.split(command) if page in SHOWING else shortened(command)
         assert program == "python"
         done = run([sys.executable, *arguments], tmp_path)
         assert done.returncode == 0, (command, done.stderr)
+        printed += map(lasting, done.stdout.splitlines())
+    if page in SHOWING:
+        assert [line for line in shown(page) if line not in printed] == []
+
+
+@pytest.mark.parametrize("page", [p for p in SHOWING if p not in COMMANDED and commands(p)], ids=lambda p: p.name)
+def test_pages_whose_commands_another_runs_show_the_same(page):
+    other = next(other for other in COMMANDED if runs_for(page, other))
+    assert set(shown(page)) <= set(shown(other))
+
+
+def test_the_front_page_shows_what_the_readme_shows():
+    assert set(shown(ROOT / "docs" / "index.md")) <= set(shown(ROOT / "README.md"))
 
 
 def test_the_readme_shows_what_its_first_command_prints():

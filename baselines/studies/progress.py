@@ -37,7 +37,7 @@ def filling(title: str, cells: Sequence[Cell]) -> Iterator[Report]:
                 first = group[0]
                 told = f"{len(group)} runs, step {step:,} of {first.settings.training.steps:,}"
                 progress.update(task, description=f"{title}: {told}")
-            elif state != "step" and group:
+            elif group and "step" not in states.values():  # a group is through
                 done = sum(s == "finished" for s in states.values())
                 line = f"{_map(cells, states)}  {done}/{len(cells)}"
                 console.print(line, markup=False, soft_wrap=True)

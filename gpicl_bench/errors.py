@@ -109,3 +109,7 @@ class EntryError(GpiclBenchError):
 
 class RoundError(GpiclBenchError):
     """A hidden round refuses what it was asked."""
+
+
+class ResetNeeded(GpiclBenchError, RuntimeError):
+    """An environment was stepped before its first reset, or after its end."""

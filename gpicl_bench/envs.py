@@ -34,10 +34,10 @@ _TASKS = 2**64
 class EpisodeEnv(gymnasium.Env[Observation, Any]):
     """One episode after the other of a split, an example a step.
 
-    An observation at position t has `x`, float32 `[D]`: x_t; `label`, 0 … C - 1: y of the position before; `valid`, 0 or
-    1: whether there was one (at t = 0 there was none, and `label` is 0). The action is the class predicted for x_t, and
-    the reward 1.0 if it is y_t, else 0.0. After T predictions the episode has terminated: the last observation has
-    the last label, and zeros for x. `info` has `task`, np.uint64, and `position`, t.
+    An observation at position t has `x`, float32 `[D]`: x_t; `label`, 0 … C - 1: y of the position before; `valid`,
+    0 or 1: whether there was one (at t = 0 there was none, and `label` is 0). The action is the class predicted for
+    x_t, and the reward 1.0 if it is y_t, else 0.0. After T predictions the episode has terminated: the last
+    observation has the last label, and zeros for x. `info` has `task`, np.uint64, and `position`, t.
 
     `reset(seed=s)` begins episode 0 of task s, 0 ≤ s < 2^64, and every reset without a seed the task after the one
     before; the first without any seed begins task 0. Nothing is drawn at random.
@@ -94,14 +94,15 @@ class EpisodeEnv(gymnasium.Env[Observation, Any]):
 class EpisodeVectorEnv(VectorEnv[Observation, Any, Any]):
     """`num_envs` episodes of a split at once, as EpisodeEnv has them, stepped together in NumPy.
 
-    Observations, rewards and `info` have `num_envs` rows: x float32 `[num_envs, D]`, label and valid int64 `[num_envs]`.
+    Observations, rewards and `info` have `num_envs` rows: x float32 `[num_envs, D]`, label and valid int64
+    `[num_envs]`.
 
-    `reset(seed=s)` begins task s + j in sub-environment j; each time the episodes are over, and at each reset without a
-    seed, it goes on to the task that is `num_envs` later: s + j + num_envs, s + j + 2·num_envs, … So each task from s on
-    is met once, by one sub-environment. The first reset without any seed begins at s = 0.
+    `reset(seed=s)` begins task s + j in sub-environment j; each time the episodes are over, and at each reset without
+    a seed, it goes on to the task that is `num_envs` later: s + j + num_envs, s + j + 2·num_envs, … So each task from
+    s on is met once, by one sub-environment. The first reset without any seed begins at s = 0.
 
-    All episodes end at the same step. By Gymnasium's mode NEXT_STEP the step after that begins the next ones: its actions
-    are not used, and its rewards are 0.
+    All episodes end at the same step. By Gymnasium's mode NEXT_STEP the step after that begins the next ones: its
+    actions are not used, and its rewards are 0.
 
     Args:
         split: of any suite.

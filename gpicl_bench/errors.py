@@ -113,3 +113,11 @@ class RoundError(GpiclBenchError):
 
 class ResetNeeded(GpiclBenchError, RuntimeError):
     """An environment was stepped before its first reset, or after its end."""
+
+
+class IndexOutOfRange(GpiclBenchError, IndexError):
+    """A dataset has no element at this index."""
+
+
+class ExportError(GpiclBenchError):
+    """A file of episodes cannot be written."""

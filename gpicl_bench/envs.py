@@ -55,7 +55,7 @@ class EpisodeEnv(gymnasium.Env[Observation, Any]):
 
     def __init__(self, split: Split) -> None:
         self.split = _checked(split)
-        self.observation_space: spaces.Dict = observation_space(split)
+        self.observation_space = observation_space(split)
         self.action_space = spaces.Discrete(split.info.C)
         self._task = -1
         self._position = 0
@@ -181,7 +181,7 @@ class EpisodeVectorEnv(VectorEnv[Observation, Any, Any]):
         return given
 
 
-def observation_space(split: Split) -> spaces.Dict:
+def observation_space(split: Split) -> spaces.Space[Observation]:
     """`label`, `valid` and `x`; in the order in which Gymnasium flattens them."""
     low, high = bounds(split)
     return spaces.Dict(

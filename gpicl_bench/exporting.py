@@ -102,24 +102,29 @@ def write_npz(split: "Split", path: object, num_tasks: int, first: int) -> None:
         raise InvalidArgument("this is no path", expected="a path of a file", got=repr(path))
     where = Path(os.fspath(path))
     members = list(_members(split, range(first, first + num_tasks)))
-    scratch: Path | None = None
     try:
         _check_place(where, sum(member.size for member in members))
-        scratch = where.with_name(f".{where.name}-{secrets.token_hex(8)}")
-        with scratch.open("xb") as file:
-            _write(file, members)
-            file.flush()
-            os.fsync(file.fileno())
-        _check_place(where, 0)  # it took a while
-        scratch.replace(where)
+        _write_beside(where, members)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise ExportError(
             "the episodes cannot be written", got=reason, where=str(where), hint="choose another path"
         ) from error
+
+
+def _write_beside(where: Path, members: Iterable["_Member"]) -> None:
+    """Under another name first, so that a half-written file is never seen."""
+    scratch = where.with_name(f".{where.name}-{secrets.token_hex(8)}")
+    scratch.touch(exist_ok=False)
+    try:
+        with scratch.open("wb") as file:
+            _write(file, members)
+            file.flush()
+            os.fsync(file.fileno())
+        _check_place(where, 0)  # it took a while
+        scratch.replace(where)
     finally:
-        if scratch is not None:
-            scratch.unlink(missing_ok=True)
+        scratch.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)

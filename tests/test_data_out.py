@@ -21,6 +21,7 @@ from gpicl_bench import errors, exporting, make
 from gpicl_bench.suite import PROTOCOL
 from tests.conftest import ROOT
 from tests.samples import splits
+from tests.test_documentation import blocks
 from tests.test_fresh_process import run
 
 SUITE = make("digits-proj-perm-v0")
@@ -184,6 +185,16 @@ def test_worker_processes_load_it(loader, tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "loads.py"], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.stdout == "three batches\n", done.stderr
+
+
+@pytest.mark.parametrize("loader", LOADERS)
+def test_the_page_shows_what_runs(loader):
+    """Its snippets with torch and with Grain, each after the page's first."""
+    pytest.importorskip(loader, reason=f"no {loader} here")
+    page = ROOT / "docs" / "data-out.md"
+    (snippet,) = (text for text in blocks(page, "py") if f"import {loader}" in text or f"from {loader}" in text)
+    printed = run("\n".join([blocks(page, "python")[0], snippet, "print(tuple(batch.x.shape))"]))
+    assert printed == "(100, 64) 4096 4095\n(32, 100, 64)\n"
 
 
 # ---- a file

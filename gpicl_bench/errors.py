@@ -109,3 +109,15 @@ class EntryError(GpiclBenchError):
 
 class RoundError(GpiclBenchError):
     """A hidden round refuses what it was asked."""
+
+
+class ResetNeeded(GpiclBenchError, RuntimeError):
+    """An environment was stepped before its first reset, or after its end."""
+
+
+class IndexOutOfRange(GpiclBenchError, IndexError):
+    """A dataset has no element at this index."""
+
+
+class ExportError(GpiclBenchError):
+    """A file of episodes cannot be written."""

@@ -9,7 +9,7 @@ import json
 import re
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, SupportsIndex, overload
 
 import numpy as np
 from jaxtyping import Float32, Int8, Int32, Int64, UInt
@@ -21,8 +21,11 @@ from gpicl_bench.registration import SuiteSpec
 from gpicl_bench.streams import Key, below, child_key, root_key, words
 
 if TYPE_CHECKING:
+    from os import PathLike
+
     from jax.sharding import Mesh
 
+    from gpicl_bench.exporting import Item, TaskSlice
     from gpicl_bench.sampling import ImplicitSampler, Sampler
 
 PROTOCOL = 1
@@ -123,6 +126,49 @@ class Split:
     @property
     def info(self) -> Info:
         return Info(self.spec.id, self.dataset.dimension, self.dataset.num_classes, self.spec.num_examples)
+
+    def __len__(self) -> int:
+        """2^63 - 1, the most that a length can be: a split has no end. `split[:4096]` has one."""
+        from gpicl_bench.exporting import LENGTH
+
+        return LENGTH
+
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> "Item": ...
+
+    @overload
+    def __getitem__(self, index: slice) -> "TaskSlice": ...
+
+    def __getitem__(self, index: object) -> "Item | TaskSlice":
+        """Episode 0 of task `index` as an element of a map-style dataset, (x, y, task, label_map).
+
+        `split[first:end]` is a dataset of these tasks alone, which has a length, and can be shuffled.
+
+        Raises:
+            IndexOutOfRange: the index is negative, or 2^63 - 1 or more.
+            InvalidArgument: it is neither an integer nor a slice.
+        """
+        from gpicl_bench.exporting import element
+
+        return element(self, index)
+
+    def to_npz(self, path: "str | PathLike[str]", num_tasks: int, first: int = 0) -> None:
+        """Write episode 0 of tasks first … first + num_tasks - 1 to a file that many languages read (docs/data-out.md).
+
+        The file has the same bytes on every machine. One episode at a time is in memory.
+
+        Args:
+            path: of the file, which must not exist.
+            num_tasks: N, 1 ≤ N < 2^32.
+            first: the first task, 0 ≤ first ≤ 2^64 - N.
+
+        Raises:
+            ExportError: there is such a file, or it cannot be written; nothing is left behind.
+            InvalidArgument: a number is out of range.
+        """
+        from gpicl_bench.exporting import write_npz
+
+        write_npz(self, path, num_tasks, first)
 
     @property
     def name(self) -> str:

@@ -21,6 +21,8 @@ with install_import_hook(["gpicl_bench", "baselines"], "beartype.beartype"):
     import baselines.run  # noqa: F401
     import gpicl_bench  # noqa: F401
     import gpicl_bench.commands
+    import gpicl_bench.envs
+    import gpicl_bench.exporting
     import gpicl_bench.leaderboard.submission
     import gpicl_bench.leaderboard.verification
     import gpicl_bench.learners.callable

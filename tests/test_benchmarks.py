@@ -9,7 +9,7 @@ import pytest
 import scipy.stats
 
 from gpicl_bench import Info, make
-from tests.benchmarks import grid, page, tasks, tried
+from tests.benchmarks import environments, grid, page, tasks, tried
 from tests.benchmarks.exactness import measure_exactness
 from tests.benchmarks.record import FOLDER
 from tests.benchmarks.rounds import Contender, interleaved, ratios
@@ -76,6 +76,20 @@ def test_the_forms_of_vsml_that_are_compared_give_the_same_gradient():
     one, *others = [jax.tree.leaves(gradient) for gradient in found.values()]
     for other in others:
         assert all(jnp.allclose(a, b, atol=1e-4 * float(jnp.abs(a).max())) for a, b in zip(one, other, strict=True))
+
+
+@pytest.mark.parametrize("mode", ["vector_entry_point", "sync"])
+def test_environments_are_stepped_through_whole_episodes_of_new_tasks(mode, monkeypatch):
+    monkeypatch.setattr(environments, "NUM_ENVS", 2)
+    run, count = environments.stepping("gpicl_bench/digits-proj-perm-v0", mode)
+    drawn, drawn_count = environments.drawing(SUITE.meta_train)
+    assert count == drawn_count == 200
+    for number in (0, 3):
+        terminated, info = run(number)
+        assert terminated.all()
+        assert info["task"].tolist() == [2 * number, 2 * number + 1]
+        assert np.array_equal(drawn(number)[1].x, SUITE.meta_train.episode(2 * number + 1).x)
+    assert environments.stepping("CartPole-v1", mode).run(1)[0].shape == (2,)
 
 
 def test_this_device_is_exact():

@@ -165,6 +165,21 @@ def tried_section(result):
     return lines[:-1]
 
 
+def environments_section(result):
+    measured = result["measured"]
+    cart = measured["CartPole-v1"]["tasks_per_second"]
+    rows = [
+        [name, rate(value["tasks_per_second"]), f"{value['tasks_per_second'] / cart:.3f}"]
+        for name, value in measured.items()
+    ]
+    return [
+        f"Steps of a sub-environment a second, {result['num_envs']} of them, 100 steps and the reset before them, which draws the tasks. A name alone is a vector environment of its own, sync is "
+        "Gymnasium's vector of single ones. CartPole's 100 steps hold the resets of poles that fall. Drawing is by the NumPy reference: *its tasks alone* is the speed that no environment over it can pass.",
+        "",
+        *table(["", "steps/s", "× CartPole"], rows),
+    ]
+
+
 SECTIONS = {
     "tasks": ("Tasks a second", tasks_section),
     "growth": ("How the cost grows", growth_section),
@@ -173,6 +188,7 @@ SECTIONS = {
     "share": ("Beside a training step", share_section),
     "grid": ("Meta-training VSML", grid_section),
     "harness": ("The harness", harness_section),
+    "environments": ("Environments", environments_section),
     "tried": ("Other forms", tried_section),
 }
 

@@ -53,6 +53,7 @@ def hardware(threads):
 
 def measures():
     """By section: what measures it, and how many rounds at the most; None: it has no rounds."""
+    from tests.benchmarks.environments import measure_environments
     from tests.benchmarks.exactness import measure_exactness
     from tests.benchmarks.grid import measure_grid
     from tests.benchmarks.harness import measure_harness
@@ -69,5 +70,6 @@ def measures():
         "share": (measure_share, 5),
         "grid": (measure_grid, 5),
         "memory": (measure_memory, None),
+        "environments": (measure_environments, 5),
         "tried": (measure_tried, 5),
     }

@@ -119,6 +119,28 @@ def share_section(result):
     ]
 
 
+def together_section(result):
+    rows = []
+    for name, ways in result["sizes"].items():
+        for what, title in (
+            ("whole", f"whole runs of {result['steps']} steps"),
+            ("steps", "their compiled steps alone"),
+        ):
+            found = ratios(ways[what], "in a row", "at once")  # runs a second: the inverse of times
+            row, at_once = (result["runs"] / ways[what][way]["tasks_per_second"] for way in ("in a row", "at once"))
+            middle = f"{statistics.median(found):.2f} ({found[0]:.2f} to {found[-1]:.2f})"
+            rows.append(
+                [f"{name}: {title}", f"{row:.2f}", f"{at_once:.2f}", middle, "≤ 0.5" if what == "whole" else ""]
+            )
+    return [
+        f"{result['runs']} runs of a paired Transformer on digits, two layers, one head: in a row, as `python -m baselines train` does each (without the start of "
+        "Python), and at once, as a study does them. A whole run compiles its program; at once that is done a single time. The compiled steps alone show what a "
+        "processor gains by more work at a time: where the products of one run fill its cores already, nothing.",
+        "",
+        *table(["", "s in a row", "s at once", "at once / in a row (range)", "asked"], rows),
+    ]
+
+
 def grid_section(result):
     measured, peak = result["measured"], result["product_flops_per_cpu_second"]
     rows = [
@@ -186,6 +208,7 @@ SECTIONS = {
     "memory": ("Memory", memory_section),
     "exactness": ("The same bits", exactness_section),
     "share": ("Beside a training step", share_section),
+    "together": ("Many runs at once", together_section),
     "grid": ("Meta-training VSML", grid_section),
     "harness": ("The harness", harness_section),
     "environments": ("Environments", environments_section),

@@ -59,6 +59,7 @@ def measures():
     from tests.benchmarks.harness import measure_harness
     from tests.benchmarks.memory import measure_memory
     from tests.benchmarks.tasks import measure_growth, measure_tasks
+    from tests.benchmarks.together import measure_together
     from tests.benchmarks.training import measure_share
     from tests.benchmarks.tried import measure_tried
 
@@ -68,6 +69,7 @@ def measures():
         "exactness": (measure_exactness, None),
         "harness": (measure_harness, 100),
         "share": (measure_share, 5),
+        "together": (measure_together, 3),
         "grid": (measure_grid, 5),
         "memory": (measure_memory, None),
         "environments": (measure_environments, 5),

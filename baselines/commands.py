@@ -227,9 +227,10 @@ def _estimate(grid: Any) -> None:
     seconds, there = 0.0, memory_there()
     for group in estimates(grid):
         each = group.seconds / len(group.cells)
-        fits = "" if group.memory <= there else "  does not fit"
+        fits = "" if group.memory <= there else ": does not fit"
+        told = group.trouble or f"about {each:,.1f} s, {group.memory / 1e6:,.0f} MB with its group{fits}"
         for cell in group.cells:
-            print(f"{cell.name}  about {each:,.0f} s, {group.memory / 1e6:,.0f} MB with its group{fits}", flush=True)
+            print(f"{cell.name}  {told}", flush=True)
         seconds += group.seconds
     print(f"{len(grid)} cells, about {seconds / 60:,.1f} minutes of training")
 

@@ -9,29 +9,46 @@ import numpy as np
 
 from baselines.studies.grid import Cell
 from baselines.studies.running import groups
-from baselines.studies.together import make_program
+from baselines.studies.together import make_program, program
+from gpicl_bench.errors import GpiclBenchError
 
 STEPS = 2
 
 
 class Estimate(NamedTuple):
-    """Of a group of cells that train together; without the time that measuring takes."""
+    """Of a group of cells that train together; without the time that measuring takes.
+
+    `trouble` is why the group cannot start, such as images that are not here; then nothing is known.
+    """
 
     cells: list[Cell]
     seconds: float
     memory: int
+    trouble: str | None = None
 
 
 def estimates(cells: Sequence[Cell]) -> Iterator[Estimate]:
     """One for each group, in the order in which they would run; nothing is written."""
+    known: dict[tuple[str, int], tuple[float, int]] = {}  # groups of one program and size take the same
     for group in groups(cells):
-        settings = [cell.settings for cell in group]
-        begin = time.monotonic()
-        trainer, steps = make_program(settings), np.arange(STEPS, dtype=np.int32)
-        state = trainer.start()
-        memory = trainer.memory(state, steps)
-        state = jax.block_until_ready(trainer.train(state, steps)[0])
-        compiled = time.monotonic()
-        jax.block_until_ready(trainer.train(state, steps))
-        step = (time.monotonic() - compiled) / STEPS
-        yield Estimate(group, compiled - begin + step * settings[0].training.steps, memory)
+        place = program(group[0].settings), len(group)
+        try:
+            known[place] = known.get(place) or _tried(group)
+        except (GpiclBenchError, jax.errors.JaxRuntimeError, MemoryError) as error:
+            yield Estimate(group, 0.0, 0, " ".join(str(error).split()))
+        else:
+            yield Estimate(group, *known[place])
+
+
+def _tried(group: Sequence[Cell]) -> tuple[float, int]:
+    """Seconds of all steps, compiling included, and bytes."""
+    settings = [cell.settings for cell in group]
+    begin = time.monotonic()
+    trainer, steps = make_program(settings), np.arange(STEPS, dtype=np.int32)
+    state = trainer.start()
+    memory = trainer.memory(state, steps)
+    state = jax.block_until_ready(trainer.train(state, steps)[0])
+    compiled = time.monotonic()
+    jax.block_until_ready(trainer.train(state, steps))
+    step = (time.monotonic() - compiled) / STEPS
+    return compiled - begin + step * settings[0].training.steps, memory

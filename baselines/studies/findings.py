@@ -17,15 +17,20 @@ beside what these studies found. The page is generated: `python -m baselines fin
 [baselines/results/studies](../baselines/results/studies). Each study is one command, resumable, on any machine:
 
 ```bash
+python -m baselines study transition --scale smoke --dry-run
 python -m baselines study transition --scale smoke --output runs/smoke
-python -m baselines study transition --dry-run
-python -m baselines study plateau --model deltanet --axis batch_size=8,16 --axis seed=0 --output runs/mine
+python -m baselines study bias --scale smoke --model deltanet --axis fixed_permutation=0,0.9 --output runs/mine
 ```
 
-`--scale smoke` takes a minute, `tiny` less than half an hour on two cores, `paper` is the paper's setting for one GPU;
-`--model my_model.py` runs the grid on a model of your own, a file with one `baselines.model.Model`. The tiny scale has
-images of 8 × 8 and small models: it can show whether an effect is there, not how large it is on MNIST. *Reproduced* and
-*not reproduced* follow stated rules in `baselines/studies/`; *open*: these cells cannot tell.
+The first prints each cell with the time and memory that it will take; the second trains and asks what is not finished
+yet, and draws `runs/smoke/figure.png` and `runs/smoke/index.html`; the third has other values on an axis, and another
+model: `--model my_model.py` takes one of your own, a file with one `baselines.model.Model`. Without `--scale`, a study
+is `tiny`: less than half an hour on two cores; `smoke` takes a minute or two, `paper` is the paper's setting, for a
+GPU. Stopped at any moment, it goes on with the same command; a cell that fails is named and does not stop the others.
+
+The tiny scale has images of 8 × 8 and small models: it can show whether an effect is there, not how large it is on
+MNIST. *Reproduced* and *not reproduced* follow stated rules in [baselines/studies](../baselines/studies); *open*: these
+cells cannot tell, or the paper states nothing.
 """
 
 

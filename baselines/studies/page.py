@@ -15,7 +15,8 @@ STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }
 .wide { overflow-x: auto } table { border-collapse: collapse; font-size: .9rem }
 td, th { border-bottom: 1px solid var(--line); padding: .3rem .7rem; text-align: left }
-tr:nth-child(even) { background: var(--soft) } img { width: 100%; background: white; border-radius: 6px }
+tr:nth-child(even) { background: var(--soft) } h2 { font-size: 1.2rem }
+img { width: 100%; min-width: 40rem; background: white; border-radius: 6px }
 code { background: var(--soft); padding: .1rem .3rem; border-radius: 4px }
 """
 
@@ -77,7 +78,7 @@ def _html(
     name: str, scale: str, question: str, command: str, told: str, tables: Sequence[Table], failed: Mapping[str, str]
 ) -> str:
     shown = [*tables, *([_failed(failed)] if failed else [])]
-    picture = '<p><img src="figure.svg" alt="The figure of this study"></p>' if tables else ""
+    picture = '<div class="wide"><img src="figure.svg" alt="The figure of this study"></div>' if tables else ""
     parts = [
         f"<h1>{html.escape(name)}, {html.escape(scale)}</h1>",
         f"<p>{html.escape(question)}</p><p><code>{html.escape(command)}</code>: {html.escape(told)}.</p>",

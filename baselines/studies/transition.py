@@ -38,7 +38,7 @@ def tables(records: Sequence[Record]) -> list[Table]:
     rows = []
     for (size, tasks), group in _by_place(records).items():
         gains = [_gain(group, kind) for kind in ("seen", "unseen", "other")]
-        shares = [f"{np.mean(gain):.2f}" if gain else "–" for gain in gains]
+        shares = [f"{_mean(gain):.2f}" if gain else "–" for gain in gains]
         rows.append([size, shown(tasks), str(len(group)), _counted(group), *shares])
     title = "Improvement within an episode, as a share of what is possible (held-out images), and verdicts"
     return [Table(title, head, rows)]
@@ -95,7 +95,7 @@ def draw(records: Sequence[Record], figure: Any) -> None:
     for (size, tasks), group in places.items():
         row, column = sizes.index(size), pools.index(tasks)
         image[row, column] = blend([PHASES[r.measured["verdict"]] for r in group])
-        text = f"{np.mean(_gain(group, 'unseen')):.2f}"
+        text = f"{_mean(_gain(group, 'unseen')):.2f}"
         grid.text(column, row, text, ha="center", va="center", fontsize="small", color="black")
     grid.imshow(image, aspect="auto")
     grid.set_xticks(range(len(pools)), [shown(tasks) for tasks in pools])
@@ -140,7 +140,7 @@ def _by_place(records: Sequence[Record]) -> dict[tuple[str, Any], list[Record]]:
     axes = [axis for axis in records[0].axes if axis not in ("model", "num_tasks", "seed")]
     found: dict[tuple[str, Any], list[Record]] = {}
     for place, group in by(records, "model", *axes, "num_tasks").items():
-        sizes = [f"{axis} {shown(value)}" for axis, value in zip(axes, place[1:-1], strict=True) if value is not None]
+        sizes = [f"{axis} {value}" for axis, value in zip(axes, place[1:-1], strict=True) if value is not None]
         found[", ".join([place[0], *sizes]), place[-1]] = group
     return found
 
@@ -153,6 +153,11 @@ def _gain(group: Sequence[Record], kind: str) -> list[float]:
         if cells:
             gains.append(float(np.mean([cell["improvement"][0] for cell in cells])))
     return gains
+
+
+def _mean(gains: list[float]) -> float:
+    """Without the minus sign of a zero."""
+    return round(float(np.mean(gains)), 2) + 0.0
 
 
 def _counted(group: Sequence[Record]) -> str:

@@ -1,6 +1,7 @@
 """The benchmarks measure what they say; the page is made of their files."""
 
 import json
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +10,7 @@ import pytest
 import scipy.stats
 
 from gpicl_bench import Info, make
-from tests.benchmarks import environments, grid, page, tasks, tried
+from tests.benchmarks import environments, grid, page, tasks, together, tried
 from tests.benchmarks.exactness import measure_exactness
 from tests.benchmarks.record import FOLDER
 from tests.benchmarks.rounds import Contender, interleaved, ratios
@@ -107,3 +108,32 @@ def test_the_page_says_what_is_unmeasured(tmp_path, monkeypatch):
     made = page.made()
     assert made.count("**CPU**: unmeasured.") == len(page.SECTIONS) - 2
     assert made.count("**GPU**: unmeasured.") == len(page.SECTIONS)
+
+
+def test_runs_at_once_and_in_a_row_do_the_same_steps(standard_promotion):
+    """Else their times would not compare: both ways give the losses of the same runs."""
+    group = [together.settings(8, 6, 2, seed) for seed in range(2)]
+    group = [replace(one, training=replace(one.training, steps=2, every=2, warmup=1)) for one in group]
+    ways = together.whole(group)
+    assert ways["in a row"].tasks == ways["at once"].tasks == together.RUNS
+    for contenders in (ways, together.steps_alone(group)):
+        for contender in contenders.values():
+            contender.run(0)
+    result = {
+        "runs": 8,
+        "steps": 2,
+        "sizes": {
+            "small": {
+                what: {
+                    way: {
+                        "tasks_per_second": 2.0 * (way == "at once") + 2.0,
+                        "rounds": [2.0 + 2.0 * (way == "at once")],
+                    }
+                    for way in ways
+                }
+                for what in ("whole", "steps")
+            }
+        },
+    }
+    shown = "\n".join(page.together_section(result))
+    assert "| 4.00 | 2.00 | 0.50 (0.50 to 0.50) | ≤ 0.5 |" in shown

@@ -11,7 +11,8 @@ import json
 import os
 import sys
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from functools import partial
+from dataclasses import replace
+from functools import cache, partial
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -28,7 +29,7 @@ FILE = ROOT / "tests" / "validation.json"
 SUITE = "digits-proj-perm-v0"
 SEEDS = {"cheaters": 3, "honest": 60, "phases": 17}
 TRUTHS = 4000
-_TASKS = [ROOT / "gpicl_bench" / name for name in ("streams.py", "suite.py", "tasks.py")]
+_TASKS = [ROOT / "gpicl_bench" / name for name in ("streams.py", "tasks.py")]
 _AUDIT = [
     *_TASKS,
     *sorted((ROOT / "gpicl_bench").glob("auditing/*.py")),
@@ -61,8 +62,31 @@ HONEST = {
 
 
 def code(section):
-    """SHA-256 over the files that a section is about."""
-    return hashlib.sha256(b"".join(path.read_bytes() for path in CODE[section])).hexdigest()
+    """SHA-256 over the files that a section is about, and over what its suites give: not over how suite.py says it."""
+    files = b"".join(path.read_bytes() for path in CODE[section])
+    given = b"" if section == "statistics" else bits().encode()
+    return hashlib.sha256(files + given).hexdigest()
+
+
+@cache
+def bits():
+    """SHA-256 over episodes of every kind of split, of every suite that is asked about here."""
+    register_unequal()
+    digest = hashlib.sha256()
+    for id in sorted({SUITE, *(planted[2] for planted in PLANTED.values())}):
+        suite = make(id)
+        splits = [suite.meta_train, suite.meta_train.at_seed(7), suite.seen(), suite.seen(7), suite.meta_validation]
+        fresh = suite.at_round("5a" * 32).meta_test
+        splits += [suite.meta_test, fresh, replace(fresh, images="train")]
+        for split in splits:
+            digest.update(f"{split.spec.id} {split.task_set} {split.images} {split.info}".encode())
+            for task, episode in ((0, 0), (1, 0), (1, 3), (2**33 + 5, 0), (2**64 - 1, 2**64 - 1)):
+                found = split.episode(task, episode)
+                for array in (found.x, found.y, found.indices, split.label_map(task), split.labels(task, episode)):
+                    digest.update(np.ascontiguousarray(array).tobytes())
+            if split.name == "meta_train":
+                digest.update(split.batch(3, 4).x.tobytes() + split.batch(3, 4, num_tasks=5).x.tobytes())
+    return digest.hexdigest()
 
 
 def audited(kind, name, seed):

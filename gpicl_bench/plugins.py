@@ -52,17 +52,24 @@ _alone = threading.RLock()
 
 def load() -> tuple[Plugin, ...]:
     """Every plug-in, loaded when this is first called; within a plug-in, those before it."""
+    return tuple(loading())
+
+
+def loading() -> Iterator[Plugin]:
+    """The same, each as soon as it is loaded."""
     global _done, _loading
     with _alone:
-        if not (_done or _loading):
-            _loading = True
-            try:
-                for plugin, entry_point in find()[len(_known) :]:  # the rest, after an interrupt
-                    _known.append(plugin if entry_point is None else _called(plugin, entry_point))
-                _done = True
-            finally:
-                _loading = False
-        return tuple(_known)
+        yield from _known
+        if _done or _loading:
+            return
+        _loading = True
+        try:
+            for plugin, entry_point in find()[len(_known) :]:  # after an interrupt, the rest
+                _known.append(plugin if entry_point is None else _called(plugin, entry_point))
+                yield _known[-1]
+            _done = True
+        finally:
+            _loading = False
 
 
 def or_broken(hint: str) -> str:

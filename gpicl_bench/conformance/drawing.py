@@ -29,6 +29,7 @@ def apart(looked: Looked) -> None:
     there["meta_test of a round"] = suite.at_round(_ROUND).meta_test
     asked = {name: (split, [(i, 0) for i in range(count)]) for name, split in there.items()}
     asked["other tasks of meta_train"] = train, [(count + i, 0) for i in range(count)]
+    asked["other tasks of meta_test"] = suite.meta_test, [(count + i, 0) for i in range(count)]
     asked["other episodes of meta_train"] = train, [(i, 1) for i in range(count)]
     drawn = {n: b"".join(content(looked.episode(s, i, e)) for i, e in places) for n, (s, places) in asked.items()}
     for (one, a), (other, b) in combinations(drawn.items(), 2):

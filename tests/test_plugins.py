@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from importlib.util import find_spec
 
 import pytest
@@ -130,6 +132,23 @@ def test_the_doctor_names_every_broken_plug_in(installed):
         "twin": f"{TINY}, which belongs to plug-in tiny of tinyplugin 0.1",
     }.items():
         assert says in told[name]
+
+
+def test_the_page_shows_what_the_doctor_says(installed, monkeypatch):
+    monkeypatch.setattr(sys, "path", [*sys.path, str(installed)])
+    text = (ROOT / "docs" / "plugins.md").read_text()
+    (shown,) = re.findall(r"^```text\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    rows = [(row.state.lower(), row.name, row.detail) for row in plugged.look()]
+    lines = [re.split(" {2,}", line.strip()) for line in shown.splitlines()]
+    assert {(state.lower(), name, detail) for state, name, detail in lines} <= set(rows)
+
+
+def test_the_page_has_the_entry_point_that_is_looked_for():
+    text = (ROOT / "docs" / "plugins.md").read_text()
+    (about,) = (tomllib.loads(block) for block in re.findall(r"^```toml\n(.*?)^```$", text, re.MULTILINE | re.DOTALL))
+    (value,) = about["project"]["entry-points"][plugins.GROUP].values()
+    module, function = value.split(":")
+    assert re.search(rf"^# {module}\.py\n.*^def {function}\(\):", text, re.MULTILINE | re.DOTALL)
 
 
 def test_who_asks_for_an_unknown_id_hears_of_broken_plug_ins(installed):

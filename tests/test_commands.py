@@ -190,6 +190,24 @@ def test_documents_of_comparisons(capsys, tmp_path):
     assert [mean["missing"] for mean in whole["means"]] == [list(BENCHMARKS["offline-v0"][2:])] * 2
 
 
+def test_the_document_of_a_verification(capsys, monkeypatch):
+    from gpicl_bench.leaderboard import verification
+    from gpicl_bench.leaderboard.reading import read_entry
+
+    entry = sorted((ROOT / "leaderboards" / "digits-proj-perm-v0").glob("*.yaml"))[0]
+    verified = read_entry(entry).verified
+
+    def found(path, count, seed, limits, say):
+        say("what is told goes to standard error")
+        return verified
+
+    monkeypatch.setattr(verification, "verify", found)
+    assert main(["verify", str(entry), "--json"]) == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["verdict"] == "verified"
+    assert "what is told" in printed.err
+
+
 def in_terminal(**variables):
     """What a terminal is sent."""
     ours, theirs = pty.openpty()

@@ -10,7 +10,7 @@ EXAMPLES = (
     "verify leaderboards/digits-proj-perm-v0/mine.yaml",
     "verify leaderboards/digits-proj-perm-v0/mine.yaml --all --json",
 )
-EXIT_STATUS = {0: "verified", 1: "refuted", 3: "not reproduced: the learner could not be asked again, or differs"}
+EXIT_STATUS = {0: "verified", 1: "refuted", 3: "not reproduced: the learner did not run here"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

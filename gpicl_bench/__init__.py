@@ -9,6 +9,7 @@
 
 from gpicl_bench import errors
 from gpicl_bench.auditing import Audit, Check, audit
+from gpicl_bench.conformance import check_learner, check_suite
 from gpicl_bench.datasets import register_dataset
 from gpicl_bench.diagnosing import Diagnosis, diagnose, load_diagnosis
 from gpicl_bench.disjointness import Overlap, overlap
@@ -37,6 +38,8 @@ __all__ = [
     "Task",
     "audit",
     "benchmark",
+    "check_learner",
+    "check_suite",
     "compare",
     "diagnose",
     "errors",

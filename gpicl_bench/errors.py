@@ -4,6 +4,7 @@ Each one says what went wrong, what was expected, what came, where, and what to 
 """
 
 import operator
+from typing import Any
 
 
 class GpiclBenchError(Exception):
@@ -69,6 +70,20 @@ class DeprecatedSuite(SuiteNotFound):
 
 class AlreadyRegistered(GpiclBenchError, ValueError):
     """The id already names another suite."""
+
+
+class PluginError(GpiclBenchError):
+    """A plug-in cannot be loaded: it raises, or registers what is taken or malformed."""
+
+
+class ConformanceError(GpiclBenchError):
+    """A suite or a learner does not keep the contract; every check that failed is named.
+
+    Attributes:
+        outcomes: of all checks (`gpicl_bench.conformance.Outcome`).
+    """
+
+    outcomes: tuple[Any, ...] = ()
 
 
 class DataUnavailable(GpiclBenchError):

@@ -7,13 +7,13 @@ fingerprints of its splits.
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from gpicl_bench import builtin
+from gpicl_bench import builtin, plugins
 from gpicl_bench.errors import (
     AlreadyRegistered,
     DeprecatedSuite,
@@ -156,7 +156,32 @@ def parse_id(id: str) -> tuple[str, str, str, int]:
 
 
 _suites: dict[str, SuiteSpec] = {}
-registry: Mapping[str, SuiteSpec] = MappingProxyType(_suites)
+
+
+class _Registry(Mapping[str, SuiteSpec]):
+    """The registered suites, to read: built-in ones, those of plug-ins, those that the program has registered.
+
+    Plug-ins are loaded when an id is not here, or when all are listed or counted.
+    """
+
+    def __getitem__(self, id: str) -> SuiteSpec:
+        if id not in _suites:
+            plugins.load()
+        return _suites[id]
+
+    def __iter__(self) -> Iterator[str]:
+        plugins.load()
+        return iter(_suites)
+
+    def __len__(self) -> int:
+        plugins.load()
+        return len(_suites)
+
+    def __repr__(self) -> str:
+        return f"<registry of {len(self)} suites>"
+
+
+registry: Mapping[str, SuiteSpec] = _Registry()
 
 
 def register(suite: SuiteSpec | str) -> SuiteSpec:
@@ -184,7 +209,7 @@ def spec(id: str) -> SuiteSpec:
     Raises:
         MalformedId, SuiteNotFound, VersionNotFound, DeprecatedSuite: each with the nearest ids.
     """
-    found = _suites.get(id) if isinstance(id, str) else None
+    found = registry.get(id) if isinstance(id, str) else None
     if found is None:
         raise _not_found(id)
     if found.deprecated:
@@ -241,7 +266,7 @@ def benchmark(id: str) -> tuple[str, ...]:
 def pprint_registry() -> None:
     """Print the registered ids, by base dataset, and the benchmarks."""
     by_dataset: dict[str, list[str]] = {}
-    for known in _suites.values():
+    for known in registry.values():
         by_dataset.setdefault(known.dataset, []).append(known.id)
     for dataset, ids in {**by_dataset, "benchmarks": [*builtin.BENCHMARKS]}.items():
         print(f"===== {dataset} =====", *ids, "", sep="\n")
@@ -268,9 +293,8 @@ def _suggest(id: object, known: Iterable[str]) -> str:
     if isinstance(id, str) and id in builtin.BENCHMARKS:
         return "that is a benchmark: gpicl_bench.benchmark(id) names its suites"
     near = get_close_matches(str(id), list(known), n=3, cutoff=0.5)
-    if near:
-        return f"did you mean {' or '.join(near)}?"
-    return "`python -m gpicl_bench list` prints every id"
+    hint = f"did you mean {' or '.join(near)}?" if near else "`python -m gpicl_bench list` prints every id"
+    return plugins.or_broken(hint)
 
 
 def _next_version(id: str) -> str:

@@ -20,7 +20,7 @@ from gpicl_bench.sampling import make_sampler
 from gpicl_bench.sampling.projection import chunked, drawn, normal, plane_order, product, unchunked, unfolded
 from gpicl_bench.sampling.words import add64, below, draw_indices, multiply64
 from gpicl_bench.streams import root_key
-from tests.samples import BUNDLED, numbers64, splits, suites_at_hand
+from tests.samples import BUNDLED, numbers64, splits
 
 DIGITS = "digits-proj-perm-v0"
 
@@ -58,14 +58,6 @@ def test_any_episode_of_any_bundled_suite(data):
     tasks, episodes = ([data.draw(numbers64) for _ in range(3)] for _ in range(2))
     batch = compiled(make_sampler(split, 3, None), pairs(tasks), pairs(episodes))
     assert_equal_bytes(split, tasks, episodes, batch)
-
-
-@pytest.mark.parametrize("id", suites_at_hand())
-def test_every_suite_at_hand(id):
-    for split in splits(make(id)):
-        tasks, episodes = [0, 2**40 + 3], [2**33, 1]
-        batch = compiled(make_sampler(split, 2, None), pairs(tasks), pairs(episodes))
-        assert_equal_bytes(split, tasks, episodes, batch)
 
 
 @settings(max_examples=20)

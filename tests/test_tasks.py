@@ -1,6 +1,5 @@
 """Tasks and episodes: the law they follow, and the reference against slower, plainer ones."""
 
-import functools
 from fractions import Fraction
 from statistics import NormalDist
 
@@ -24,9 +23,7 @@ from gpicl_bench.tasks import (
     projection_scale,
     standardise,
 )
-from tests.samples import splits, suites_at_hand
 
-made = functools.cache(make)  # its splits check their fingerprints once
 keys = st.integers(0, 2**64 - 1).map(lambda i: root_key(str(i)))
 
 
@@ -113,35 +110,9 @@ def test_wide_projections_are_exact():
     assert (project(matrix, pixels, 1) == 58 * 253 * dimension).all()  # 45,198,880 > 2^24
 
 
-@pytest.mark.parametrize("id", suites_at_hand())
-def test_tasks_episodes_seeds_and_splits_differ(id):
-    suite = made(id)
-    train = suite.meta_train
-    drawn = [split.episode(0) for split in [*splits(suite), train.at_seed(7), suite.seen(7)]]
-    drawn += [split.episode(1) for split in (train, suite.meta_test)]
-    drawn += [train.episode(0, 1), suite.at_round("ab" * 32).meta_test.episode(0)]
-    assert len({(e.x.tobytes(), e.y.tobytes()) for e in drawn}) == len(drawn)
-    assert not np.array_equal(train.task(0).label_map, train.task(1).label_map)
-
-
-@pytest.mark.parametrize("id", suites_at_hand())
-def test_an_episode_does_not_depend_on_what_was_asked_before(id):
-    first, second = made(id).meta_test, make(id).meta_test
-    forwards = [first.episode(i).x.tobytes() for i in range(3)]
-    backwards = [second.episode(i).x.tobytes() for i in reversed(range(3))]
-    assert forwards == backwards[::-1]
-
-
-@pytest.mark.parametrize("id", suites_at_hand())
-def test_every_split_has_its_pinned_fingerprint(id):
-    suite = made(id)
-    assert suite.of_record
-    assert {split.name: split.fingerprint for split in splits(suite)} == dict(suite.spec.fingerprints)
-
-
 def test_episodes_of_another_length_have_another_fingerprint():
     for id in ("digits-proj-perm-v0", "random-none-perm-v0"):
-        assert make(id, num_examples=9).meta_test.fingerprint not in made(id).spec.fingerprints.values()
+        assert make(id, num_examples=9).meta_test.fingerprint not in make(id).spec.fingerprints.values()
 
 
 def test_a_shorter_episode_is_a_prefix():

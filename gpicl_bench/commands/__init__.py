@@ -1,6 +1,7 @@
-"""The command line: one module a command. Exit status 0, or 2 with one clear message; `audit` has 1 for a failure.
+"""The command line: one module a command. Exit status 0, or 2 with one clear message; docs/command-line.md has all.
 
-A command that is interrupted ends with 130 (ctrl-C) or 143 (SIGTERM).
+Each module has HELP, EXAMPLES (lines that follow the program's name), EXIT_STATUS (those of its own), `add_arguments`
+and `run`.
 """
 
 import argparse
@@ -8,13 +9,16 @@ import io
 import os
 import sys
 import traceback
-from types import ModuleType
+from contextlib import nullcontext
 
+from gpicl_bench import __version__
 from gpicl_bench.commands import (
     auditing,
     comparing,
     describing,
     diagnosing,
+    document,
+    examining,
     fetching,
     leaderboard,
     listing,
@@ -25,9 +29,10 @@ from gpicl_bench.commands import (
     verifying,
 )
 from gpicl_bench.commands.interruption import exit_status, terminable
+from gpicl_bench.commands.parser import Parser, fill, parser
 from gpicl_bench.errors import GpiclBenchError
 
-_COMMANDS = {
+COMMANDS = {
     "evaluate": scoring,
     "audit": auditing,
     "diagnose": diagnosing,
@@ -40,31 +45,26 @@ _COMMANDS = {
     "list": listing,
     "show": describing,
     "data": fetching,
+    "doctor": examining,
 }
+_MODULE = "python -m gpicl_bench"
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: list[str], prog: str = _MODULE) -> int:
     """`python -m gpicl_bench`: one subcommand for each module."""
-    parser = argparse.ArgumentParser(
-        prog="python -m gpicl_bench", description="A benchmark for general-purpose in-context learning."
-    )
-    commands = parser.add_subparsers(required=True, metavar="command")
-    for name, module in _COMMANDS.items():
-        _fill(commands.add_parser(name, help=module.HELP, description=module.HELP), module)
-    return _run(parser, arguments)
+    return _run(parser(prog, COMMANDS, __version__), arguments)
 
 
 def main_evaluate(arguments: list[str]) -> int:
     """`python -m gpicl_bench.evaluate`: the same as `python -m gpicl_bench evaluate`."""
-    parser = argparse.ArgumentParser(prog="python -m gpicl_bench.evaluate", description=scoring.HELP)
-    _fill(parser, scoring)
-    return _run(parser, arguments)
+    alone = Parser(prog=f"{_MODULE}.evaluate")
+    fill(alone, scoring, _MODULE)
+    return _run(alone, arguments)
 
 
-def _fill(parser: argparse.ArgumentParser, module: ModuleType) -> None:
-    module.add_arguments(parser)
-    parser.add_argument("--traceback", action="store_true", help="show where an error was raised")
-    parser.set_defaults(run=module.run)
+def main_script() -> int:
+    """The console script `gpicl-bench`: the same as `python -m gpicl_bench`."""
+    return main(sys.argv[1:], "gpicl-bench")
 
 
 def _run(parser: argparse.ArgumentParser, arguments: list[str]) -> int:
@@ -75,7 +75,7 @@ def _run(parser: argparse.ArgumentParser, arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     options.given = arguments
     try:
-        with terminable():
+        with terminable(), document.reserved() if options.json else nullcontext():
             status: int = options.run(options)
         sys.stdout.flush()
     except KeyboardInterrupt as error:

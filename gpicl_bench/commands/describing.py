@@ -2,9 +2,11 @@
 
 import argparse
 import sys
+from dataclasses import asdict
 
 from gpicl_bench.builtin import BENCHMARKS
 from gpicl_bench.commands.arguments import DEFAULT_SUITE, add_data, add_num_examples, make_suite, suite_ids
+from gpicl_bench.commands.document import add_json, write
 from gpicl_bench.commands.sharing import print_overlap
 from gpicl_bench.datasets import PARTS, dataset
 from gpicl_bench.disjointness import POOL, overlap
@@ -12,6 +14,13 @@ from gpicl_bench.errors import InvalidArgument
 from gpicl_bench.registration import SPLITS, SuiteSpec, benchmark
 
 HELP = "show what a suite or a benchmark is"
+EXAMPLES = (
+    "show mnist-proj-perm-v0",
+    "show offline-v0 --json",
+    "show digits-proj-perm-v0 --overlap --pool 1000",
+    "show --data my_images.npz --num-examples 50",
+)
+EXIT_STATUS: dict[int, str] = {}
 
 _INPUTS = {
     "proj": "x = A·(p − {center}) / {std}, A a {D}×{D} matrix for each task, A_ij ~ N(0, 1/{D}), in integers",
@@ -30,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--pool", type=int, metavar="M", help=f"with --overlap: meta-train tasks (default: {POOL})")
     parser.add_argument("--seed", type=int, metavar="SEED", help="with --overlap: of meta-training (default: 0)")
+    add_json(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -38,11 +48,18 @@ def run(options: argparse.Namespace) -> int:
         return _show_overlap(id, options)
     if (options.pool, options.seed) != (None, None):
         raise InvalidArgument("--pool and --seed are about an overlap", hint="add --overlap")
+    if id in BENCHMARKS and options.json:
+        write({"benchmark": id, "suites": benchmark(id)})
+        return 0
     if id in BENCHMARKS:
         print(f"{id}: the mean score over its suites, given only when all have been run")
         print(*[f"  {member}" for member in benchmark(id)], sep="\n")
         return 0
-    rows = _rows(make_suite(options, id).spec)
+    found = make_suite(options, id).spec
+    rows = _rows(found)
+    if options.json:
+        write({**_fields(found), "about": rows})
+        return 0
     indent = max(map(len, rows))
     for name, value in rows.items():
         print(f"{name:{indent}}  {value}")
@@ -78,10 +95,37 @@ def _rows(found: SuiteSpec) -> dict[str, str]:
     }
 
 
+def _fields(found: SuiteSpec) -> dict[str, object]:
+    """The same for programs."""
+    known = dataset(found.dataset)
+    return {
+        "suite": found.id,
+        "of_record": found.of_record,
+        "dataset": found.dataset,
+        "input": found.input,
+        "label": found.label,
+        "version": found.version,
+        "T": found.num_examples,
+        "D": known.dimension,
+        "C": known.num_classes,
+        "shape": known.shape,
+        "size": known.size,
+        "center": None if known.moments is None else known.center,
+        "std": None if known.moments is None else known.std,
+        "replacement": known.replacement,
+        "fingerprints": found.fingerprints,
+        "sha256": dict(known.sha256),
+    }
+
+
 def _show_overlap(id: str, options: argparse.Namespace) -> int:
     if id in BENCHMARKS:
         suites = ", ".join(benchmark(id))
         raise InvalidArgument("--overlap is about one suite", expected=f"one of {suites}", got=id)
     num_tasks = POOL if options.pool is None else options.pool
-    print_overlap(overlap(make_suite(options, id), num_tasks, options.seed or 0, progress=sys.stderr.isatty()))
+    found = overlap(make_suite(options, id), num_tasks, options.seed or 0, progress=sys.stderr.isatty())
+    if options.json:
+        write(asdict(found))
+    else:
+        print_overlap(found)
     return 0

@@ -2,15 +2,25 @@
 
 import argparse
 import sys
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from gpicl_bench.commands.arguments import add_learner, add_suite, check_output, learner_arguments, make_one_suite
+from gpicl_bench.commands.document import add_json, write
 from gpicl_bench.commands.table import terminal
 from gpicl_bench.diagnosing import Diagnosis, diagnose
 from gpicl_bench.diagnosing.running import NUM_EPISODES
+from gpicl_bench.diagnosing.storage import summary
 from gpicl_bench.learners import load_learner
 
 HELP = "tell whether a learner memorises, identifies tasks, or learns; its symmetries, its costs"
+EXAMPLES = (
+    "diagnose my_model.py",
+    "diagnose my_model.py --suite mnist-proj-perm-v0 --output diagnosis.json",
+    "diagnose my_model.py --num-episodes 128 --json",
+)
+EXIT_STATUS: dict[int, str] = {}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, help="of the unseen tasks (default: 0)")
     parser.add_argument("--output", metavar="FILE", help="write the diagnosis as JSON")
+    add_json(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -36,11 +47,26 @@ def run(options: argparse.Namespace) -> int:
         learner_seed=options.learner_seed,
         progress=sys.stderr.isatty(),
     )
-    print_diagnosis(found)
+    if options.json:
+        write(_told(found, path))
+    else:
+        print_diagnosis(found)
     if path is not None:  # last: what was found is not lost with the file
         found.save(path)
         print(f"written to    {path}")
     return 0
+
+
+def _told(found: Diagnosis, path: Path | None) -> dict[str, Any]:
+    """The same for programs; the file of --output has every answer."""
+    return {
+        "learner": found.learner.name,
+        "question": asdict(found.question),
+        **summary(found),
+        "unmeasured": found.unmeasured,
+        "ledger": asdict(found.ledger),
+        "output": None if path is None else str(path),
+    }
 
 
 def print_diagnosis(found: Diagnosis) -> None:

@@ -2,19 +2,32 @@
 
 import argparse
 import os
-from pathlib import Path
+from typing import Any
 
+from gpicl_bench import plugins
+from gpicl_bench.commands.document import add_json, write
+from gpicl_bench.commands.parser import add_actions
 from gpicl_bench.datasets import DATASETS, PARTS, Dataset, cache, dataset, files, load_part, prepared
 from gpicl_bench.datasets.loading import forget
 from gpicl_bench.datasets.published import PUBLISHED
+from gpicl_bench.datasets.whereabouts import megabytes, whereabouts
 from gpicl_bench.errors import CacheError, DataCorrupt, DataUnavailable, InvalidArgument
 
 HELP = "list, fetch, verify or clear the images on this machine"
+EXAMPLES = (
+    "data list",
+    "data list --json",
+    "data fetch mnist fashion_mnist",
+    "data fetch mnist --part test",
+    "data verify",
+    "data clear cifar10",
+    "data clear --all",
+)
+EXIT_STATUS = {1: "`data verify`: something is damaged"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    actions = parser.add_subparsers(required=True, metavar="action")
-    add = {name: actions.add_parser(name, help=text, description=text) for name, text in _ACTIONS.items()}
+    add = add_actions(parser, _ACTIONS, EXAMPLES)
     add["fetch"].add_argument("name", nargs="+", help="a base dataset, as `data list` has it")
     add["fetch"].add_argument("--part", choices=PARTS, help="(default: both)")
     add["fetch"].add_argument("--prepare", action="store_true", help="let TensorFlow Datasets do it: needs TensorFlow")
@@ -22,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add["clear"].add_argument("name", nargs="*", help="a base dataset")
     add["clear"].add_argument("--all", action="store_true", help="every base dataset")
     for name, parser in add.items():
+        add_json(parser)
         parser.set_defaults(action={"list": _list, "fetch": _fetch, "verify": _verify, "clear": _clear}[name])
 
 
@@ -39,44 +53,40 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _list(options: argparse.Namespace) -> int:
-    print(f"cache: {cache.folder()}")
-    print(f"GPICL_BENCH_DATA: {os.environ.get('GPICL_BENCH_DATA') or 'not set'}")
-    print(f"TFDS_DATA_DIR: {prepared.folder()}")
+    plugins.load()
+    places = {
+        "cache": str(cache.folder()),
+        "GPICL_BENCH_DATA": os.environ.get("GPICL_BENCH_DATA") or None,
+        "TFDS_DATA_DIR": str(prepared.folder()),
+    }
+    parts = [_listed(known, part) for known in DATASETS.values() for part in PARTS]
+    if options.json:
+        write({**places, "parts": parts})
+        return 0
+    for name, place in places.items():
+        print(f"{name}: {place or 'not set'}")
     width = max(map(len, DATASETS))
-    for known in DATASETS.values():
-        for part in PARTS:
-            pinned = "pinned" if part in known.sha256 else "provisional"
-            try:
-                state = _state(known, part)
-            except (OSError, DataUnavailable) as error:
-                state = f"UNREADABLE: {error.where if isinstance(error, DataUnavailable) else error.filename}"
-            print(f"{known.name:{width}}  {part:5}  {known.size[part]:7,} images  {pinned:11}  {state}")
+    for row in parts:
+        pinned = "pinned" if row["pinned"] else "provisional"
+        print(f"{row['dataset']:{width}}  {row['part']:5}  {row['images']:7,} images  {pinned:11}  {row['where']}")
     return 0
 
 
-def _state(known: Dataset, part: str) -> str:
-    """Whether a part is in the cache, and where it would be read from if not."""
-    place = cache.place(known, part)
-    if place.is_symlink() and not place.exists():
-        return f"DAMAGED: {place}"
-    if place.exists():
-        return f"in the cache, {_bytes(place)}"
-    if known.base is not None:
-        return f"a view of {known.base}"
-    if known.tfds is None:
-        return f"from {known.origin}"
-    try:
-        if files.present(known.name, part):
-            return "published files"
-    except DataCorrupt as error:
-        return f"DAMAGED: {error.where}"
-    if prepared.is_there(known):
-        return f"prepared: {prepared.find(known)}"
-    return f"to download, {sum(file.size for file in PUBLISHED[known.name].files(part)) / 1e6:,.1f} MB"
+def _listed(known: Dataset, part: str) -> dict[str, Any]:
+    found = whereabouts(known, part)
+    return {
+        "dataset": known.name,
+        "part": part,
+        "images": known.size[part],
+        "pinned": part in known.sha256,
+        "state": found.state,
+        "where": found.where,
+    }
 
 
 def _fetch(options: argparse.Namespace) -> int:
     forget()
+    done = []
     for known in map(dataset, options.name):
         if known.in_memory:
             raise InvalidArgument("there is nothing to fetch", expected="a dataset of the package", got=known.name)
@@ -87,24 +97,35 @@ def _fetch(options: argparse.Namespace) -> int:
             place = cache.place(known, part)
             if not place.exists():
                 raise CacheError("nothing was kept", where=str(place.parent), hint="see the message above")
-            print(f"{known.name}, {part}: {len(loaded):,} images, {_bytes(place)}, SHA-256 {loaded.sha256}")
+            print(f"{known.name}, {part}: {len(loaded):,} images, {megabytes(place)}, SHA-256 {loaded.sha256}")
+            done.append({"dataset": known.name, "part": part, "images": len(loaded), "sha256": loaded.sha256})
+    if options.json:
+        write({"fetched": done})
     return 0
 
 
 def _verify(options: argparse.Namespace) -> int:
     """Every part in the cache and every published file on this machine, hashed."""
-    damaged = 0
+    looked = []
     for known in map(dataset, options.name or DATASETS):
         for part in PARTS:
             for what, look in (("cache", _cached), ("published files", _published)):
+                damaged = False
                 try:
                     found = look(known, part)
                 except (DataCorrupt, DataUnavailable, CacheError) as error:
-                    damaged, found = damaged + 1, f"DAMAGED\n{error}"
+                    damaged, found = True, str(error)
                 if found:
-                    print(f"{known.name}, {part}, {what}: {found}")
-    print(f"{damaged} damaged" if damaged else "all is as it should be")
-    return 1 if damaged else 0
+                    print(f"{known.name}, {part}, {what}: {'DAMAGED' if damaged else found}")
+                    if damaged:
+                        print(found)
+                    row = {"dataset": known.name, "part": part, "what": what, "damaged": damaged, "found": found}
+                    looked.append(row)
+    count = sum(bool(row["damaged"]) for row in looked)
+    print(f"{count} damaged" if count else "all is as it should be")
+    if options.json:
+        write({"damaged": count, "parts": looked})
+    return 1 if count else 0
 
 
 def _cached(known: Dataset, part: str) -> str:
@@ -119,18 +140,18 @@ def _published(known: Dataset, part: str) -> str:
 def _clear(options: argparse.Namespace) -> int:
     if bool(options.name) == options.all:
         raise InvalidArgument("what is to be cleared?", expected="names of base datasets, or --all")
+    cleared = []
     for known in map(dataset, options.name or DATASETS):
         home = cache.folder() / known.name
         if not home.exists():
             continue
         with cache.lock(known):
             for place in (*home.glob("train-*"), *home.glob("test-*"), *home.glob("downloads")):
-                size = _bytes(place)
+                size = megabytes(place)
                 cache.remove(place)
                 print(f"{place}: {size} removed")
+                cleared.append(str(place))
     forget()
+    if options.json:
+        write({"removed": cleared})
     return 0
-
-
-def _bytes(place: Path) -> str:
-    return f"{sum(path.stat().st_size for path in place.rglob('*') if path.is_file()) / 1e6:,.1f} MB"

@@ -3,18 +3,28 @@
 import argparse
 from pathlib import Path
 
+from gpicl_bench.commands.parser import add_actions
+
 HELP = "build the tables and the site of the leaderboards, show the site on this machine, or mark an entry"
+EXAMPLES = (
+    "leaderboard build",
+    "leaderboard build --folder leaderboards --output _site",
+    "leaderboard serve --port 8000",
+    "leaderboard mark leaderboards/digits-proj-perm-v0/mine.yaml --unreliable 'seed 7 gives 0.3'",
+    "leaderboard mark leaderboards/digits-proj-perm-v0/mine.yaml --superseded-by mine_2",
+)
+EXIT_STATUS: dict[int, str] = {}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    actions = parser.add_subparsers(required=True, metavar="action")
-    added = actions.add_parser("mark", help=_MARK, description=_MARK)
+    actions = add_actions(parser, {"mark": _MARK, "build": _BUILD, "serve": _SERVE}, EXAMPLES)
+    added = actions["mark"]
     added.add_argument("entry", type=Path, help="leaderboards/<suite>/<name>.yaml")
     added.add_argument("--unreliable", metavar="REASON", help="such as a seed and a command that show it")
     added.add_argument("--superseded-by", metavar="NAME", help="the authors' later entry on the same suite")
     added.set_defaults(action=_mark)
-    for name, (text, action) in {"build": (_BUILD, _build), "serve": (_SERVE, _serve)}.items():
-        added = actions.add_parser(name, help=text, description=text)
+    for name, action in {"build": _build, "serve": _serve}.items():
+        added = actions[name]
         added.add_argument(
             "--folder", type=Path, default=Path("leaderboards"), help="of the entries (default: leaderboards)"
         )

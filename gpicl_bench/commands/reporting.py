@@ -8,6 +8,11 @@ from gpicl_bench.errors import InvalidArgument
 from gpicl_bench.evaluation.storage import write_text
 
 HELP = "make one HTML page of result files and diagnosis files: curves, tables, diagnoses, LaTeX, BibTeX"
+EXAMPLES = (
+    "report mine.json centroid.json",
+    "report results --output report.html",
+)
+EXIT_STATUS: dict[int, str] = {}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -6,11 +6,23 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gpicl_bench.commands.parser import add_actions
+
 if TYPE_CHECKING:
     from gpicl_bench.leaderboard.hidden_round import HiddenRound, Score
 
 HELP = "hold a hidden round: tasks that nobody could know when the learners were frozen"
 
+EXAMPLES = (
+    "round commit 2026-autumn --suite digits-proj-perm-v0 --public 'the value, as it is written'"
+    " --organisers-close 2026-09-29T12:00:00Z --close 2026-09-30T12:00:00Z --known 2026-10-01T12:00:00Z"
+    " --secret secret.yaml",
+    "round enter 2026-autumn leaderboards/digits-proj-perm-v0/mine.yaml",
+    "round close 2026-autumn",
+    "round reveal 2026-autumn --secret secret.yaml --value 4711",
+    "round score 2026-autumn --num-tasks 64",
+)
+EXIT_STATUS: dict[int, str] = {}
 _TIME = "2026-09-30T12:00:00Z"
 _ACTIONS = {
     "commit": "announce a round: draw a secret, publish its hash",
@@ -23,8 +35,7 @@ _ACTIONS = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    actions = parser.add_subparsers(required=True, metavar="action")
-    add = {name: actions.add_parser(name, help=text, description=text) for name, text in _ACTIONS.items()}
+    add = add_actions(parser, _ACTIONS, EXAMPLES)
     for name, each in add.items():
         each.add_argument("name", help="of the round, such as 2026-autumn")
         each.add_argument(

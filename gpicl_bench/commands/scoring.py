@@ -18,7 +18,9 @@ from gpicl_bench.commands.arguments import (
     make_suite,
     suite_ids,
 )
+from gpicl_bench.commands.document import add_json, write
 from gpicl_bench.commands.interruption import exit_status
+from gpicl_bench.commands.numbers import mean_score, numbers
 from gpicl_bench.commands.table import print_mean, print_result
 from gpicl_bench.errors import GpiclBenchError, InvalidArgument, ResultError
 from gpicl_bench.evaluation import Result, evaluate, load_result, provenance
@@ -30,6 +32,14 @@ from gpicl_bench.learners import LoadedLearner, load_learner
 from gpicl_bench.suite import Suite
 
 HELP = "score a learner file on unseen tasks"
+EXAMPLES = (
+    "evaluate my_model.py",
+    "evaluate my_model.py --suite mnist-proj-perm-v0 --record --output mnist.json",
+    "evaluate my_model.py --suite offline-v0 --num-tasks 64 --output results --workers 2 --resume",
+    "evaluate my_model.py --data my_images.npz --num-examples 50 --learner-arg width=64",
+    "evaluate my_model.py --positions 0,1,10,99 --json",
+)
+EXIT_STATUS: dict[int, str] = {}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,6 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="go on where a run to this --output was interrupted, or start; finished results stay",
     )
+    add_json(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -87,11 +98,16 @@ def run(options: argparse.Namespace) -> int:
                 if path is not None and num_kept(_journal(path)):
                     print(_told(path), file=sys.stderr)
             raise
-        print_result(result, path)
         results.append(result)
-    for id, members in BENCHMARKS.items():
-        if id in chosen:
-            print_mean(id, [result for result in results if result.setting.suite in members])
+        if not options.json:
+            print_result(result, path)
+    benchmarks = {id: [r for r in results if r.setting.suite in BENCHMARKS[id]] for id in BENCHMARKS if id in chosen}
+    if options.json:
+        told = [numbers(result, path) for result, path in zip(results, paths, strict=True)]
+        write({"results": told, "benchmarks": {id: mean_score(own) for id, own in benchmarks.items()}})
+    else:
+        for id, own in benchmarks.items():
+            print_mean(id, own)
     return 0
 
 

@@ -9,6 +9,12 @@ from typing import Any
 from gpicl_bench.commands.arguments import argument_pairs, learner_arguments
 
 HELP = "evaluate a learner of record, audit and diagnose it, and write its leaderboard entry"
+EXAMPLES = (
+    "submit my_model.py --suite digits-proj-perm-v0 --name my_model --author 'A. Name' --licence MIT",
+    "submit my_model.py --suite mnist-proj-perm-v0 --name my_model --author 'A. Name' --licence MIT"
+    " --include weights --run seed=0 --run seed=1 --run seed=2",
+)
+EXIT_STATUS: dict[int, str] = {}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

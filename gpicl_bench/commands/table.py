@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gpicl_bench.auditing import Audit
+from gpicl_bench.commands.numbers import mean_score
 from gpicl_bench.evaluation import Comparison, Result
 from gpicl_bench.evaluation.comparison import weakest
 from gpicl_bench.evaluation.storage import digest
@@ -74,12 +75,11 @@ def print_comparison(comparison: Comparison) -> None:
 
 def print_mean(id: str, results: list[Result]) -> None:
     """A benchmark's score: the mean over its suites, all of which have been run."""
-    scores = [result.score for result in results if result.score is not None]
-    if len(scores) == len(results):
-        mean = f"score {_number(float(np.mean(scores)))}, the mean over {len(scores)} suites"
-        print(f"{id}: {mean}; {weakest(results)}")
-    else:
+    mean = mean_score(results)
+    if mean is None:
         print(f"{id}: no score, it needs every position")
+    else:
+        print(f"{id}: score {_number(mean)}, the mean over {len(results)} suites; {weakest(results)}")
 
 
 def _curve(result: Result) -> Table:

@@ -3,7 +3,14 @@
 import argparse
 from pathlib import Path
 
+from gpicl_bench.commands.document import add_json, write
+
 HELP = "verify a leaderboard entry; its learner's code runs in a process of its own: read what you run"
+EXAMPLES = (
+    "verify leaderboards/digits-proj-perm-v0/mine.yaml",
+    "verify leaderboards/digits-proj-perm-v0/mine.yaml --all --json",
+)
+EXIT_STATUS = {0: "verified", 1: "refuted", 3: "not reproduced: the learner did not run here"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--time-limit", type=float, default=3600.0, metavar="SECONDS", help="for each run (default: 3600)"
     )
     parser.add_argument("--memory", type=float, default=16.0, metavar="GIB", help="for each run (default: 16)")
+    add_json(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -29,4 +37,6 @@ def run(options: argparse.Namespace) -> int:
     if found.rerun and not found.isolated:
         print("not isolated: this system does not let the learner run without a network")
     print(f"written to {options.entry}")
+    if options.json:
+        write(found.model_dump(mode="json"))
     return {"verified": 0, "refuted": 1, "not reproduced": 3}[found.verdict]

@@ -23,9 +23,10 @@ def load_part(name: str, part: str) -> Part:
     """
     if part not in PARTS:
         raise InvalidArgument("a dataset has no such part", expected=" or ".join(PARTS), got=repr(part))
-    if name in arrays.REGISTERED:
+    known = dataset(name)
+    if known.in_memory:
         return arrays.REGISTERED[name][part]
-    return _load(dataset(name), part, str(cache.folder()))
+    return _load(known, part, str(cache.folder()))
 
 
 def at_hand(name: str) -> bool:

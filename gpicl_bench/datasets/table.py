@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from types import MappingProxyType
 
+from gpicl_bench import plugins
 from gpicl_bench.datasets.views import VIEWS
 from gpicl_bench.errors import SuiteNotFound
 
@@ -313,6 +314,7 @@ def _view(base: Dataset, view: str) -> Dataset:
 _VIEWS = [_view(base, view) for view, form in VIEWS.items() for base in _TABLE if base.shape == form.takes]
 _rows = {known.name: known for known in (*_TABLE, *_VIEWS)}
 DATASETS: Mapping[str, Dataset] = MappingProxyType(_rows)
+BUILT_IN = tuple(_rows)
 
 
 def add(row: Dataset) -> None:
@@ -321,19 +323,20 @@ def add(row: Dataset) -> None:
 
 
 def dataset(name: str) -> Dataset:
-    """The base dataset of this name.
+    """The base dataset of this name; where it is not here, plug-ins are loaded.
 
     Raises:
         SuiteNotFound: there is none; the error names the nearest.
     """
     if name not in DATASETS:
+        plugins.load()
+    if name not in DATASETS:
         near = get_close_matches(name, list(DATASETS), n=1)
+        own = "one of your own? gpicl_bench.register_dataset adds it, in each process"
         raise SuiteNotFound(
             "no base dataset has this name",
             expected=", ".join(DATASETS),
             got=repr(name),
-            hint=f"did you mean {near[0]}?"
-            if near
-            else "one of your own? gpicl_bench.register_dataset adds it, in each process",
+            hint=plugins.or_broken(f"did you mean {near[0]}?" if near else own),
         )
     return DATASETS[name]

@@ -35,7 +35,7 @@ def same(one, other):
 
 @pytest.mark.parametrize(
     "learner",
-    [nearest, scored_nearest, guess, StepNearest(), Guess(), SGDClassifier(loss="log_loss", max_iter=5, tol=None),
+    [nearest, scored_nearest, guess, StepNearest(), Guess(), SGDClassifier(loss="log_loss", max_iter=5, tol=None, alpha=0.1),
      SGDClassifier(max_iter=5, tol=None), lambda context_x, context_y, query_x: query_x[:, :10] * len(context_y)],
     ids=["labels", "scores", "keys", "step", "step with keys", "scikit-learn", "scikit-learn labels", "lambda"],
 )  # fmt: skip

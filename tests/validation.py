@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+import gpicl_bench
 from gpicl_bench import audit, diagnose, load_learner, make
 from gpicl_bench.evaluation.statistics import ALPHA, bootstrap, mcnemar, sign_flip, t_interval, two_level, wilson
 from tests.cheaters import CHEATERS
@@ -25,23 +26,24 @@ from tests.honest import make_lstm, make_transformer
 from tests.planted import PLANTED, register_unequal
 
 ROOT = Path(__file__).parents[1]
+PACKAGE = Path(gpicl_bench.__file__).parent  # installed, or that of the checkout
 FILE = ROOT / "tests" / "validation.json"
 SUITE = "digits-proj-perm-v0"
 SEEDS = {"cheaters": 3, "honest": 60, "phases": 17}
 TRUTHS = 4000
-_TASKS = [ROOT / "gpicl_bench" / name for name in ("streams.py", "tasks.py")]
+_TASKS = [PACKAGE / name for name in ("streams.py", "tasks.py")]
 _AUDIT = [
     *_TASKS,
-    *sorted((ROOT / "gpicl_bench").glob("auditing/*.py")),
-    *sorted((ROOT / "gpicl_bench").glob("learners/*.py")),
+    *sorted(PACKAGE.glob("auditing/*.py")),
+    *sorted(PACKAGE.glob("learners/*.py")),
 ]
 CODE = {  # what each section is about
-    "statistics": [ROOT / "gpicl_bench" / "streams.py", ROOT / "gpicl_bench" / "evaluation" / "statistics.py"],
+    "statistics": [PACKAGE / "streams.py", PACKAGE / "evaluation" / "statistics.py"],
     "honest": [*_AUDIT, ROOT / "tests" / "honest.py"],
     "cheaters": [*_AUDIT, ROOT / "tests" / "honest.py", ROOT / "tests" / "cheaters.py"],
     "phases": [
         *_TASKS,
-        *[ROOT / "gpicl_bench" / "diagnosing" / f"{name}.py" for name in ("asking", "cell", "phase", "seen")],
+        *[PACKAGE / "diagnosing" / f"{name}.py" for name in ("asking", "cell", "phase", "seen")],
         ROOT / "tests" / "planted.py",
     ],
 }

@@ -31,7 +31,7 @@ This page is made of the parser (`python -m tests.command_page`); every example 
 
 
 def page():
-    statuses = "\n".join(f"  - `{status}` {meaning}" for status, meaning in EXIT_STATUS.items())
+    statuses = "\n".join(f"    - `{status}` {meaning}" for status, meaning in EXIT_STATUS.items())
     whole = parser("gpicl-bench", COMMANDS, "")
     sections = [_section(name, module, subparsers(whole)[name]) for name, module in COMMANDS.items()]
     return f"{HEAD}{statuses}\n{MIDDLE}\n" + "\n".join(sections)

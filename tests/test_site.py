@@ -130,6 +130,13 @@ def test_lists_and_tables_are_such_on_the_site_too(site):
         assert not re.search(r"<p>(?:\| |(?:(?!</p>)[^\0])*\n *(?:[-*|]|\d+\.) )", article), path
 
 
+@pytest.mark.parametrize("page", sorted(DOCS.rglob("*.md")), ids=lambda path: path.stem)
+def test_a_list_within_a_list_is_one_on_the_site_too(page):
+    """GitHub takes two spaces; mkdocs makes one list of both, unless there are four."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    assert re.findall(r"^ {1,3}(?:[-*]|\d+\.) .*", text, re.MULTILINE) == []
+
+
 @needs_mkdocs
 def test_a_lost_link_a_lost_anchor_and_a_page_in_no_list_stop_the_build(tmp_path):
     for path in (".mkdocs.yml", "gpicl_bench", "baselines", "leaderboards", "tests", "README.md"):

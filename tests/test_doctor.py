@@ -68,6 +68,19 @@ def test_a_section_that_cannot_be_looked_at_is_broken(monkeypatch):
     assert "~nobody_of_this_name" in found[0].detail
 
 
+def test_what_nobody_foresaw_takes_one_section_down_only(monkeypatch):
+    def look():
+        yield Finding("devices", "cpu:0", "ok", "a processor")
+        raise ValueError("no luck")
+
+    others = {name: lambda *thorough: [] for name in ("versions", "images", "caching", "fingerprints", "plugged")}
+    for name, nothing in others.items():
+        monkeypatch.setattr(getattr(examination, name), "look", nothing)
+    monkeypatch.setattr(examination.devices, "look", look)
+    assert [(row.name, row.state) for row in examine()] == [("cpu:0", "ok"), ("the rest", "broken")]
+    assert examine()[1].detail == "ValueError: no luck"
+
+
 def test_jax_that_cannot_start_is_a_finding(monkeypatch):
     monkeypatch.setenv("JAX_PLATFORMS", "abacus")
     (found,) = devices.look()

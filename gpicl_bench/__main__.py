@@ -1,4 +1,4 @@
-"""`python -m gpicl_bench list|show|evaluate`."""
+"""`python -m gpicl_bench`, and a command: `--help` names them."""
 
 import sys
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from gpicl_bench.errors import AlreadyRegistered, GpiclBenchError, PluginError
 
 if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint
+    from importlib.metadata import Distribution, EntryPoint
 
 GROUP = "gpicl_bench.suites"
 
@@ -82,26 +82,33 @@ def find() -> "list[tuple[Plugin, EntryPoint | None]]":
     """The plug-ins of the group with their entry points, by distribution and name; none of them is imported.
 
     Of several distributions of one name the first on the path counts, as it does for imports. One whose entry points
-    cannot be read is a broken plug-in without an entry point.
+    or whose name cannot be read is a broken plug-in without an entry point.
     """
     from importlib.metadata import distributions
 
     found: dict[str, list[tuple[Plugin, EntryPoint | None]]] = {}
     for distribution in distributions():
-        if GROUP not in (distribution.read_text("entry_points.txt") or ""):
-            continue
-        name = re.sub("[-_.]+", "-", distribution.metadata["Name"]).lower()
-        titled = f"{name} {distribution.version}"
-        if name in found:
-            continue
+        name = titled = str(getattr(distribution, "_path", "?"))  # its folder, until it has told its name
         try:
-            with _calling(f"entry_points.txt of {titled}", "the entry points of a distribution cannot be read"):
+            with _calling(titled, "the entry points of a distribution cannot be read"):
+                if GROUP not in (distribution.read_text("entry_points.txt") or ""):
+                    continue
+                name = _name(distribution)
+                titled = f"{name} {distribution.version}"
                 own = sorted(point for point in distribution.entry_points if point.group == GROUP)
         except PluginError as error:
-            found[name] = [(Plugin("?", titled, "?", error=error), None)]
+            found.setdefault(name, [(Plugin("?", titled, "?", error=error), None)])
         else:
-            found[name] = [(Plugin(point.name, titled, point.value), point) for point in own]
+            found.setdefault(name, [(Plugin(point.name, titled, point.value), point) for point in own])
     return [each for name in sorted(found) for each in found[name]]
+
+
+def _name(distribution: "Distribution") -> str:
+    """The name of a distribution, as it is compared."""
+    told = distribution.metadata["Name"]
+    if not told:
+        raise PluginError("a distribution does not tell its name", expected="a file METADATA with a line Name")
+    return re.sub("[-_.]+", "-", told).lower()
 
 
 def _called(plugin: Plugin, entry_point: "EntryPoint") -> Plugin:
@@ -181,7 +188,8 @@ def _owner(key: str) -> str:
 
     if key in SUITES or key in BUILT_IN:
         return "gpicl_bench itself"
-    return next((str(p) for p in _known if key in (*p.suites, *p.datasets)), "what this program has registered")
+    owners = (str(plugin) for plugin in _known if key in (*plugin.suites, *plugin.datasets))
+    return next(owners, "what this program has registered, or the plug-in itself before")
 
 
 def _tables() -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:

@@ -12,7 +12,7 @@ import pytest
 
 from gpicl_bench import __version__, evaluate
 from gpicl_bench.builtin import BENCHMARKS, SUITES
-from gpicl_bench.commands import COMMANDS, main
+from gpicl_bench.commands import COMMANDS, listing, main
 from gpicl_bench.commands.parser import exit_status, parser
 from tests.command_page import PAGE, page, subparsers
 from tests.conftest import ROOT
@@ -123,6 +123,12 @@ def test_an_error_leaves_no_document():
         done = run(*arguments, "--json")
         assert (done.returncode, done.stdout) == (2, "")
         assert done.stderr.startswith("error: ")
+
+
+def test_what_has_no_json_leaves_no_half_document(capsys, monkeypatch):
+    monkeypatch.setattr(listing, "BENCHMARKS", {"strange-v0": {object()}})
+    assert main(["list", "--json"]) == 2
+    assert capsys.readouterr().out == ""
 
 
 def test_a_full_disk_is_one_message():

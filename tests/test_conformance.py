@@ -23,6 +23,7 @@ from gpicl_bench import (
     sequence_learner,
 )
 from gpicl_bench.conformance import suites
+from gpicl_bench.datasets import load_part
 from gpicl_bench.registration import SPLITS
 from gpicl_bench.sampling import sampler
 from gpicl_bench.suite import Episode, Split
@@ -195,6 +196,28 @@ def test_images_that_are_not_held_out_are_caught(forget):
         errors.ConformanceError, match="held-out images: .*up to 1%: 0 of 40, got 40 copies, where leaky"
     ):
         check_suite("leaky-none-perm-v0")
+
+
+def test_images_of_training_under_another_name_are_caught(forget):
+    """A split that draws from train what it says it draws from test; both parts are of one size."""
+    rng = np.random.default_rng(1)
+    images, labels = rng.integers(0, 256, (80, 3, 3)), np.arange(80) % 2
+    register_dataset("twins", train=(images[:40], labels[:40]), test=(images[40:], labels[40:]))
+    register(SuiteSpec("twins-none-perm-v0", num_examples=9))
+    suite = make("twins-none-perm-v0")
+    check_suite(suite)
+    suite.meta_test = type("Leaky", (Split,), {"part": property(lambda self: load_part("twins", "train"))})(
+        suite.spec, "meta_test", "test"
+    )
+    with pytest.raises(errors.ConformanceError, match="a split shows other images.*twins-none-perm-v0, meta_test"):
+        check_suite(suite)
+
+
+@pytest.mark.parametrize("check", [check_suite, lambda suite: check_learner(nearest, suite)])
+def test_images_that_are_not_here_are_nobodys_fault(check, own_cache, no_back_off, monkeypatch, tmp_path):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    with pytest.raises(errors.DataUnavailable, match="kmnist"):
+        check("kmnist-none-perm-v0")
 
 
 @pytest.mark.parametrize("transforms", ["proj-perm", "pixperm-none", "none-none"])

@@ -15,6 +15,7 @@ from gpicl_bench.datasets import DATASETS, cache, files, load_part
 from gpicl_bench.datasets.loading import forget as reopen
 from gpicl_bench.doctor import caching, devices, examination, examine, fingerprints, images, plugged, versions
 from gpicl_bench.doctor.finding import Finding
+from tests.test_fresh_process import run
 
 NUMBERS = st.lists(st.integers(0, 30), min_size=1, max_size=4)
 
@@ -68,6 +69,19 @@ def test_a_section_that_cannot_be_looked_at_is_broken(monkeypatch):
     assert "~nobody_of_this_name" in found[0].detail
 
 
+def test_what_nobody_foresaw_takes_one_section_down_only(monkeypatch):
+    def look():
+        yield Finding("devices", "cpu:0", "ok", "a processor")
+        raise ValueError("no luck")
+
+    others = {name: lambda *thorough: [] for name in ("versions", "images", "caching", "fingerprints", "plugged")}
+    for name, nothing in others.items():
+        monkeypatch.setattr(getattr(examination, name), "look", nothing)
+    monkeypatch.setattr(examination.devices, "look", look)
+    assert [(row.name, row.state) for row in examine()] == [("cpu:0", "ok"), ("the rest", "broken")]
+    assert examine()[1].detail == "ValueError: no luck"
+
+
 def test_jax_that_cannot_start_is_a_finding(monkeypatch):
     monkeypatch.setenv("JAX_PLATFORMS", "abacus")
     (found,) = devices.look()
@@ -89,6 +103,21 @@ def test_versions_beside_the_lowest(monkeypatch):
     assert (found["torch"].state, found["torch"].hint) == ("missing", "pip install 'gpicl-bench[torch]'")
     assert {found[name].state for name in ("jax", "scipy", "python", "gpicl_bench")} == {"ok"}
     assert found["jax"].detail == "0.7 (lowest supported: 0.7)"
+
+
+def test_the_doctor_starts_where_dependencies_do_not_import():
+    """In a process of its own."""
+    program = """
+import sys
+for package in ("jax", "rich", "joblib", "pydantic", "gymnasium", "pooch", "sklearn", "scipy", "yaml", "filelock"):
+    sys.modules[package] = None
+from gpicl_bench.commands import main
+from gpicl_bench.doctor import examination
+for section in ("devices", "fingerprints", "plugged"):  # these take long
+    getattr(examination, section).look = lambda *thorough: []
+main(["doctor"])
+"""
+    assert run(program).startswith("versions\n")
 
 
 @given(NUMBERS, NUMBERS, st.sampled_from(["", "rc1", ".dev3", "+cpu"]))

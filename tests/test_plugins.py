@@ -246,6 +246,37 @@ def test_entry_points_that_cannot_be_read_are_of_a_broken_plug_in(plug):
     assert good.suites == ("digits-proj-none-v3",)
 
 
+@pytest.mark.parametrize(
+    ("file", "content", "says"),
+    [
+        ("METADATA", None, "tell its name|metadata"),
+        ("METADATA", b"Metadata-Version: 2.1\nVersion: 1\n", "tell its name|metadata"),
+        ("METADATA", b"Name: b\xffd\nVersion: 1\n", "UnicodeDecodeError"),
+        ("entry_points.txt", b"[gpicl_bench.suites]\na = bad:\xff\n", "UnicodeDecodeError"),
+    ],
+)
+def test_a_distribution_that_cannot_be_read_is_a_broken_plug_in_and_stops_nobody(
+    plug, tmp_path, file, content, says, recwarn
+):
+    plug("bad", function('register("left-proj-perm-v0")'), "a = bad:plug")
+    plug("good", function('register("digits-proj-none-v3")'), "g = good:plug")
+    broken = tmp_path / "bad-1.dist-info" / file
+    broken.unlink() if content is None else broken.write_bytes(content)
+    bad, good = sorted(plugins.load(), key=lambda plugin: plugin.error is None)
+    assert re.search(says, str(bad.error))
+    assert "bad-1.dist-info" in bad.distribution
+    assert good.suites == ("digits-proj-none-v3",)
+    assert {row.state for row in plugged.look()} == {"ok", "broken"}
+
+
+def test_an_id_that_a_plug_in_registers_twice_is_told_as_such(plug):
+    plug("own", function('[register(SuiteSpec("digits-proj-none-v3", n)) for n in (20, 30)]'), "a = own:plug")
+    (own,) = plugins.load()
+    assert "digits-proj-none-v3, which belongs to what this program has registered, or the plug-in itself" in str(
+        own.error
+    )
+
+
 def test_of_two_plug_ins_the_first_by_name_has_the_id(plug):
     for name in ("zeta", "alpha", "mid"):
         plug(name, function('register("digits-proj-none-v3")'), f"b = {name}:plug\na = {name}:plug")

@@ -41,9 +41,9 @@ def reserved() -> Iterator[None]:
 
 
 def write(document: Mapping[str, Any]) -> None:
-    """The document; a number that is none (an interval of one task) is null."""
-    json.dump(_plain(document), _reserved[-1], indent=1, ensure_ascii=True, allow_nan=False)
-    _reserved[-1].write("\n")
+    """The document, whole or not at all; a number that is none (an interval of one task) is null."""
+    text = json.dumps(_plain(document), indent=1, ensure_ascii=True, allow_nan=False)
+    _reserved[-1].write(f"{text}\n")
 
 
 def _own_descriptor() -> int | None:

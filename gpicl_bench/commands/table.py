@@ -1,17 +1,19 @@
 """Results on a terminal."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from gpicl_bench.auditing import Audit
 from gpicl_bench.commands.numbers import mean_score
 from gpicl_bench.evaluation import Comparison, Result
 from gpicl_bench.evaluation.comparison import weakest
 from gpicl_bench.evaluation.storage import digest
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
 
 _SHOWN = (0, 1, 2, 5, 10, 20, 50)
 _BAR = 30
@@ -82,7 +84,10 @@ def print_mean(id: str, results: list[Result]) -> None:
         print(f"{id}: score {_number(mean)}, the mean over {len(results)} suites; {weakest(results)}")
 
 
-def _curve(result: Result) -> Table:
+def _curve(result: Result) -> "Table":
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table(title=Text(f"{result.learner.name} on {result.setting.suite}"), title_justify="left")
     table.add_column("k", justify="right")
     table.add_column("accuracy@k")
@@ -102,8 +107,10 @@ def _curve(result: Result) -> Table:
     return table
 
 
-def terminal() -> Console:
+def terminal() -> "Console":
     """Text as it is: names and paths may hold brackets."""
+    from rich.console import Console  # here: the doctor tells where it is not installed
+
     return Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 

@@ -12,7 +12,7 @@ MOST_COPIES = 0.01  # of the test images: published datasets have some
 
 
 def base_dataset(looked: Looked) -> None:
-    """The parts are what the dataset's row says of them."""
+    """The parts are what the dataset's row says of them, and splits show them."""
     known = looked.suite.meta_test.dataset
     for name in PARTS:
         part, where = load_part(known.name, name), f"{known.name}, {name}"
@@ -25,6 +25,9 @@ def base_dataset(looked: Looked) -> None:
         if name == "train":
             classes = np.unique(part.labels).tolist()
             require_same("a class is missing", classes, list(range(known.num_classes)), where)
+    for split in looked.splits:
+        where = f"{looked.id}, {split.name}"
+        require_same("a split shows other images", split.part.sha256, known.sha256[split.images], where)
 
 
 def held_out(looked: Looked) -> str | None:

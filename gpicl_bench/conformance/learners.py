@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from gpicl_bench.auditing import audit
 from gpicl_bench.auditing.report import Level
 from gpicl_bench.conformance.outcome import Outcome, judge, outcome, outcomes, require_range, require_same
+from gpicl_bench.datasets import load_part
 from gpicl_bench.errors import InvalidArgument
 from gpicl_bench.evaluation import Result, evaluate
 from gpicl_bench.learners import LoadedLearner, adapt, named
@@ -41,6 +43,7 @@ def check_learner(
     Raises:
         ConformanceError: a check failed; the error names every one that did, what was expected and what came.
         InvalidArgument, MalformedId, SuiteNotFound: there is no such level or suite.
+        DataUnavailable: the suite's images are not on this machine.
 
     >>> from sklearn.neighbors import KNeighborsClassifier
     >>> {outcome.status for outcome in check_learner(KNeighborsClassifier(1))} <= {"passed", "not applicable"}
@@ -51,6 +54,7 @@ def check_learner(
         raise InvalidArgument("this is no suite", expected="a suite or its id", got=type(suite).__name__)
     if level not in ("quick", "full"):
         raise InvalidArgument("there is no such level of audit", expected="quick or full", got=repr(level))
+    load_part(chosen.spec.dataset, "test")  # images that are not here are no fault of the learner
     asked = _Asked(named(learner), chosen)
     subject = f"{asked.loaded.name} on {chosen.id}"
     first = outcomes({"card": asked.card, "form": asked.form})
@@ -78,17 +82,21 @@ class _Asked:
 
     def answers(self) -> None:
         """At the first positions, in the middle and at the last: in range, finite."""
-        result, where = self._result(_FEW), self.loaded.name
+        result, where = self._few, self.loaded.name
         require_range("a label", result.prediction, self.suite.info.C, where)
         if result.log_loss is not None:
             require_same("a log-loss is not finite", bool(np.isfinite(result.log_loss).all()), True, where)
 
     def again(self) -> None:
-        self._same(self._result(_FEW), self._result(_FEW), "asked again it answers otherwise")
+        self._same(self._few, self._result(_FEW), "asked again it answers otherwise")
 
     def number_of_tasks(self) -> None:
         what = f"among {_MORE} tasks it answers otherwise than among {_FEW}"
-        self._same(self._result(_FEW), self._result(_MORE), what)
+        self._same(self._few, self._result(_MORE), what)
+
+    @cached_property
+    def _few(self) -> Result:
+        return self._result(_FEW)
 
     def _result(self, num_tasks: int) -> Result:
         last = self.suite.info.T - 1

@@ -5,6 +5,7 @@ from functools import partial
 from gpicl_bench.conformance import drawing, images, sampling, transforms
 from gpicl_bench.conformance.outcome import Outcome, judge, outcomes, require, require_same
 from gpicl_bench.conformance.places import Looked
+from gpicl_bench.datasets import PARTS, load_part
 from gpicl_bench.errors import InvalidArgument
 from gpicl_bench.registration import SuiteSpec, make, registry
 from gpicl_bench.suite import Split, Suite
@@ -27,6 +28,7 @@ def check_suite(suite: str | Suite) -> tuple[Outcome, ...]:
     Raises:
         ConformanceError: a check failed; the error names every one that did, what was expected and what came.
         InvalidArgument, MalformedId, SuiteNotFound: it is no suite, there is none of this id.
+        DataUnavailable: its images are not on this machine.
 
     >>> [outcome.check for outcome in check_suite("digits-pixperm-perm-v0") if outcome.status != "passed"]
     ['projection']
@@ -34,6 +36,8 @@ def check_suite(suite: str | Suite) -> tuple[Outcome, ...]:
     found = make(suite) if isinstance(suite, str) else suite
     if not isinstance(found, Suite):
         raise InvalidArgument("this is no suite", expected="a suite or its id", got=type(suite).__name__)
+    for part in PARTS:
+        load_part(found.spec.dataset, part)  # images that are not here are no breach of the contract
     looked = Looked(found)
     return judge(found.id, outcomes({name: partial(check, looked) for name, check in _CHECKS.items()}))
 

@@ -33,4 +33,6 @@ def _section(name: str, look: Callable[[], Iterable[Finding]]) -> list[Finding]:
         found.append(Finding(name, "the rest", "broken", said, error.hint))
     except OSError as error:
         found.append(Finding(name, "the rest", "broken", f"{error.strerror or error}: {error.filename}"))
+    except Exception as error:  # not foreseen: the other sections are told all the same
+        found.append(Finding(name, "the rest", "broken", f"{type(error).__name__}: {error}"))
     return found

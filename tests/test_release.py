@@ -181,6 +181,17 @@ def test_a_source_distribution_is_the_checkout(checkout, tmp_path):
     assert release.sdist_problems(archive, checkout)[0] == "README.md is missing"
 
 
+def test_what_is_not_committed_is_left_out(checkout, tmp_path):
+    committed = {*release.files(checkout)}
+    for command in ("init", "add .", "-c user.name=a -c user.email=a@b commit -m one"):
+        subprocess.run(["git", *command.split()], cwd=checkout, check=True, capture_output=True)
+    (checkout / "pyproject.toml").write_text("later")
+    (checkout / "notes").write_text("later")
+    assert release.export(checkout, tmp_path / "out").split() == ["M", "pyproject.toml", "??", "notes"]
+    assert {*release.files(tmp_path / "out")} == committed
+    assert release.project(tmp_path / "out") == PROJECT
+
+
 # Versions
 
 

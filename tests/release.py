@@ -15,7 +15,7 @@ from pathlib import PurePosixPath
 NAME = "gpicl-bench"
 PACKAGE = "gpicl_bench"
 LARGEST = {".whl": 1_000_000, ".gz": 64_000_000}  # bytes; a source distribution has the weights and the entries
-_REQUIREMENT = re.compile(r"(?P<name>[\w.-]+)(\[(?P<extras>[\w,-]+)\])?(>=(?P<bound>[\d.]+))?")
+_REQUIREMENT = re.compile(r"(?P<name>[\w.-]+)(\[(?P<extras>[\w,-]+)\])?(>=(?P<bound>[\d.]+)(,<[\d.]+)?)?")
 _HEADING = re.compile(
     r"^## (?:(?P<unreleased>Unreleased)|(?P<version>\d+\.\d+\.\d+) - (?P<date>\d{4}-\d\d-\d\d))$", re.M
 )
@@ -60,7 +60,7 @@ def lower_bounds(project):
     """The lowest supported version of each dependency, of every extra too, by name.
 
     Raises:
-        ValueError: a requirement is not of the form NAME>=VERSION, or a package has two bounds.
+        ValueError: a requirement is not of the form NAME>=VERSION or NAME>=VERSION,<VERSION, or a package has two bounds.
     """
     bounds = {}
     for text in [*project["dependencies"], *(r for extra in project["optional-dependencies"].values() for r in extra)]:

@@ -6,6 +6,8 @@ Each one says what went wrong, what was expected, what came, where, and what to 
 import operator
 from typing import Any
 
+import numpy as np
+
 
 class GpiclBenchError(Exception):
     """Base of all errors of the package.
@@ -43,11 +45,12 @@ def check_integer(name: str, value: object, least: int, most: int) -> int:
     Raises:
         InvalidArgument: it is no integer (of Python or NumPy), or not in least … most.
     """
+    truth = isinstance(value, bool | np.bool_)  # which is an index in NumPy 2.0, with a warning
     try:
-        number = operator.index(value)  # type: ignore[arg-type]
+        number = least - 1 if truth else operator.index(value)  # type: ignore[arg-type]
     except TypeError:
         number = least - 1
-    if isinstance(value, bool) or not least <= number <= most:
+    if not least <= number <= most:
         raise InvalidArgument(f"{name} is out of range", expected=f"an integer from {least} to {most}", got=repr(value))
     return number
 

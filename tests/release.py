@@ -21,6 +21,14 @@ _HEADING = re.compile(
 )
 
 
+def export(root, folder):
+    """HEAD of a checkout, without git and without what is not committed; that is returned, as git lists it."""
+    folder.mkdir()
+    archive = subprocess.check_output(["git", "archive", "HEAD"], cwd=root)
+    subprocess.run(["tar", "-x", "-C", folder], input=archive, check=True)
+    return subprocess.check_output(["git", "status", "--short"], cwd=root, text=True)
+
+
 def project(source):
     """The table `project` of a checkout's pyproject.toml."""
     return tomllib.loads((source / "pyproject.toml").read_text())["project"]
@@ -52,7 +60,7 @@ def lower_bounds(project):
     """The lowest supported version of each dependency, of every extra too, by name.
 
     Raises:
-        ValueError: a requirement is neither NAME>=VERSION nor NAME>=VERSION,<VERSION, or a package has two bounds.
+        ValueError: a requirement is not of the form NAME>=VERSION or NAME>=VERSION,<VERSION, or a package has two bounds.
     """
     bounds = {}
     for text in [*project["dependencies"], *(r for extra in project["optional-dependencies"].values() for r in extra)]:

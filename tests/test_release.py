@@ -37,18 +37,22 @@ def test_lower_bounds_are_those_of_every_requirement():
     """Beside a parser of requirements that is not ours."""
     every = [*PROJECT["dependencies"], *(r for rs in PROJECT["optional-dependencies"].values() for r in rs)]
     parsed = [r for r in map(Requirement, every) if r.name != release.NAME]
-    lowest = {r.name: specifier.version for r in parsed for specifier in r.specifier if specifier.operator == ">="}
-    assert release.lower_bounds(PROJECT) == lowest
-    assert lowest.keys() == {r.name for r in parsed}
+    lowest = {r.name: [s.version for s in r.specifier if s.operator == ">="] for r in parsed}
+    assert {name: [bound] for name, bound in release.lower_bounds(PROJECT).items()} == lowest
     assert {"numpy", "jax", "torch", "pytest"} <= release.lower_bounds(PROJECT).keys()
 
 
 @pytest.mark.parametrize(
-    "text", ["numpy", "numpy<3", "numpy>=2,!=2.1", "numpy==2.0", "numpy>=2; python_version<'3.12'", "gpicl-bench", ""]
+    "text", ["numpy", "numpy>=2,!=3", "numpy<3", "numpy==2.0", "numpy>=2; python_version<'3.12'", "gpicl-bench", ""]
 )
 def test_a_requirement_without_a_plain_bound_is_refused(text):
     with pytest.raises(ValueError, match=re.escape(repr(text))):
         release.lower_bounds({"dependencies": [text], "optional-dependencies": {}})
+
+
+def test_extras_and_an_upper_bound_may_be_named():
+    project = {"dependencies": ["a[b,c]>=1.0"], "optional-dependencies": {"docs": ["d>=1.6,<2", "gpicl-bench[docs]"]}}
+    assert release.lower_bounds(project) == {"a": "1.0", "d": "1.6"}
 
 
 def test_two_bounds_of_a_package_are_refused():
@@ -181,6 +185,17 @@ def test_a_source_distribution_is_the_checkout(checkout, tmp_path):
     assert release.sdist_problems(pack(checkout, archive, notes="?"), checkout) == ["notes does not belong there"]
     (checkout / "README.md").write_text("later")
     assert release.sdist_problems(archive, checkout)[0] == "README.md is missing"
+
+
+def test_what_is_not_committed_is_left_out(checkout, tmp_path):
+    committed = {*release.files(checkout)}
+    for command in ("init", "add .", "-c user.name=a -c user.email=a@b commit -m one"):
+        subprocess.run(["git", *command.split()], cwd=checkout, check=True, capture_output=True)
+    (checkout / "pyproject.toml").write_text("later")
+    (checkout / "notes").write_text("later")
+    assert release.export(checkout, tmp_path / "out").split() == ["M", "pyproject.toml", "??", "notes"]
+    assert {*release.files(tmp_path / "out")} == committed
+    assert release.project(tmp_path / "out") == PROJECT
 
 
 # Versions

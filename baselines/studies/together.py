@@ -152,7 +152,7 @@ def make_program(group: Sequence[Settings]) -> Program:
 
     return Program(
         start=lambda: jax.jit(jax.vmap(trainer.start))(seeds),
-        train=lambda state, steps: ready(state, steps)(state, steps, sampler, numbers, varied),
+        train=lambda state, steps: ready(state, steps)(_placed(state, mesh, run), steps, sampler, numbers, varied),
         look=lambda weights: jitted_look(weights, validation),
         memory=lambda state, steps: memory_needed(ready(state, steps)),
     )

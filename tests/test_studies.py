@@ -724,6 +724,10 @@ def test_other_base_datasets_are_judged_by_the_runs_that_learn():
     found = transition_findings(phased(ORDER[0], ORDER[2]))
     assert (found[-1].verdict, "0.50 of what is possible, mean of 1 runs" in found[-1].here) == ("reproduced", True)
     assert len(transition_findings(phased(ORDER[0], "undetermined"))) == 2
+    only = phased(ORDER[2])  # improves on unseen tasks and on no other base dataset: undetermined, and it counts
+    only[0].measured["verdict"] = "undetermined"
+    next(c for c in only[0].measured["cells"] if c["tasks"] == "other")["improvement"] = [0.0] * 3
+    assert transition_findings(only)[-1].verdict == "not reproduced"
     unbounded = phased(ORDER[0], ORDER[1], ORDER[2])
     unbounded[-1].axes["num_tasks"] = None
     assert transition_findings(unbounded)[1].here == "from unbounded tasks on"

@@ -69,12 +69,15 @@ def _beginning(phases: dict[Any, str]) -> tuple[str, Verdict]:
 
 
 def _of_others(records: Sequence[Record]) -> list[Finding]:
-    """What those that have learned to learn improve on other base datasets, by the bounds of the diagnosis."""
-    gains = _gain([r for r in records if r.measured["verdict"] == ORDER[2]], "other")
+    """What those that improve on unseen tasks improve on other base datasets, by the bounds of the diagnosis.
+
+    They are not chosen by their verdict: *general learning* asks for improvement on another base dataset itself.
+    """
+    gains = _gain([r for r in records if _improves(r)], "other")
     if not gains:
         return []
     gain = float(np.mean(gains))
-    here = f"{gain:.2f} of what is possible, mean of {len(gains)} runs that learn"
+    here = f"{gain:.2f} of what is possible, mean of {len(gains)} runs that do on unseen tasks"
     verdict: Verdict = "reproduced" if gain > PRESENT else "not reproduced" if gain < ABSENT else "open"
     claim = "What has learned to learn improves on other base datasets too"
     return [Finding(claim, ".42 (MNIST → Fashion-MNIST)", here, verdict)]
@@ -146,6 +149,12 @@ def _gain(group: Sequence[Record], kind: str) -> list[float]:
         if cells:
             gains.append(float(np.mean([cell["improvement"][0] for cell in cells])))
     return gains
+
+
+def _improves(record: Record) -> bool:
+    """On unseen tasks, held-out images: the whole interval lies above what counts as present."""
+    cells = [c for c in record.measured["cells"] if c["tasks"] == "unseen" and c["images"] == "test"]
+    return bool(cells) and all(cell["improvement"][1] > PRESENT for cell in cells)
 
 
 def _mean(gains: list[float]) -> float:

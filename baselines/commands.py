@@ -26,7 +26,9 @@ def main(arguments: list[str]) -> int:
     try:
         options.run(rest if options.run is reference else options)
     except KeyboardInterrupt:
-        print("interrupted: `train` goes on with --resume, `reference` by itself", file=sys.stderr)
+        print(
+            "interrupted: `train` goes on with --resume, `reference` and `study` with the same command", file=sys.stderr
+        )
         return 130
     except GpiclBenchError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -185,15 +187,17 @@ def study(options: argparse.Namespace) -> None:
     """`study NAME`: what is not finished yet, then the page."""
     from baselines.settings import known
     from baselines.studies import studies
+    from baselines.studies.folder import finished
     from baselines.studies.grid import cells, own_model, read_scale
     from baselines.studies.page import write_page
     from baselines.studies.progress import filling
     from baselines.studies.running import run_study
+    from baselines.studies.study import StudyError
 
     chosen = studies()[known("study", options.name, studies())]
     scale = read_scale(chosen.name, options.scale)
     models = [own_model(Path(name)) if name.endswith(".py") else name for name in options.model]
-    grid = cells(scale, models, dict(_axis(text) for text in options.axis))
+    grid = cells(scale, models, _axes(options.axis))
     if options.dry_run:
         _estimate(grid)
         return
@@ -204,43 +208,51 @@ def study(options: argparse.Namespace) -> None:
         run_study(chosen, options.scale, grid, scale.asked, folder, report)
     for path in write_page(folder, chosen):
         print(path)
+    failed = len(grid) - len(finished(folder, grid))
+    if failed:
+        what, hint = f"{failed} of {len(grid)} cells failed", "the same command tries them again"
+        raise StudyError(what, where=str(folder / "README.md"), hint=hint)
 
 
 def findings() -> None:
     """`findings`: the generated page, and those of the studies."""
     from baselines.reference import RESULTS
+    from baselines.settings import known
     from baselines.studies import studies
     from baselines.studies.findings import write_findings
     from baselines.studies.folder import read_identity
     from baselines.studies.page import write_page
 
     for folder in sorted((RESULTS / "studies").glob("*/")):
-        write_page(folder, studies()[read_identity(folder)["study"]])
+        write_page(folder, studies()[known("study", read_identity(folder)["study"], studies(), str(folder))])
     print(write_findings())
 
 
 def _estimate(grid: Any) -> None:
     """Print the cells with what they take."""
-    from baselines.devices import memory_there
     from baselines.studies.estimate import estimates
 
-    seconds, there = 0.0, memory_there()
+    seconds = 0.0
     for group in estimates(grid):
         each = group.seconds / len(group.cells)
-        fits = "" if group.memory <= there else ": does not fit"
-        told = group.trouble or f"about {each:,.1f} s, {group.memory / 1e6:,.0f} MB with its group{fits}"
+        told = group.trouble or f"about {each:,.1f} s, {group.memory / 1e6:,.0f} MB with its group"
         for cell in group.cells:
             print(f"{cell.name}  {told}", flush=True)
         seconds += group.seconds
     print(f"{len(grid)} cells, about {seconds / 60:,.1f} minutes of training")
 
 
-def _axis(text: str) -> tuple[str, list[Any]]:
-    """An axis and its values, from NAME=VALUE,…; `none` is an unbounded pool."""
-    name, equals, values = text.partition("=")
-    if not equals:
-        raise InvalidArgument("--axis is malformed", expected="NAME=VALUE,…", got=text)
-    return name, [None if value == "none" else value for value in values.split(",") if value]
+def _axes(given: list[str]) -> dict[str, list[Any]]:
+    """Values by axis, from NAME=VALUE,…; `none` is an unbounded pool."""
+    axes: dict[str, list[Any]] = {}
+    for text in given:
+        name, equals, values = text.partition("=")
+        if not equals:
+            raise InvalidArgument("--axis is malformed", expected="NAME=VALUE,…", got=text)
+        if name in axes:
+            raise InvalidArgument("an axis is given twice", expected=f"one --axis {name}=VALUE,…", got=text)
+        axes[name] = [None if value == "none" else value for value in values.split(",") if value]
+    return axes
 
 
 def table() -> None:

@@ -13,21 +13,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import baselines.studies.estimate
 import baselines.studies.running
 import baselines.studies.together
 from baselines.commands import main
 from baselines.run import locked
-from baselines.settings import MODELS, make_settings
+from baselines.settings import MODELS, Training, make_settings
 from baselines.studies import studies
+from baselines.studies.estimate import estimates
 from baselines.studies.findings import write_findings
 from baselines.studies.folder import all_records
-from baselines.studies.grid import GRIDS, cells, read_scale
+from baselines.studies.grid import GRIDS, LONGEST, SOURCES, cells, read_scale
 from baselines.studies.page import write_page
 from baselines.studies.plateau import plateau
 from baselines.studies.power_law import fit
 from baselines.studies.running import groups, run_study
-from baselines.studies.state_size import Configuration, correlations
-from baselines.studies.study import Record, Study, by, shown
+from baselines.studies.state_size import Configuration, configurations, correlations
+from baselines.studies.study import Record, Study, by, learners, shown
 from baselines.studies.together import Trained, program, train_together
 from baselines.studies.transition import ORDER
 from baselines.studies.transition import findings as transition_findings
@@ -88,6 +90,8 @@ def test_every_grid_is_of_a_study_and_tiny_transition_has_three_seeds():
         (["transition", "--axis", "hidden=8"], "there is no such axis"),  # of another model
         (["transition", "--axis", "width"], "--axis is malformed"),
         (["transition", "--axis", "width="], "an axis has no values"),
+        (["transition", "--axis", "seed=0", "--axis", "seed=1"], "an axis is given twice"),
+        (["transition", "--axis", "seed=-1"], "seed is out of range"),
         (["transition", "--axis", "width=-8"], "width is out of range"),
         (["transition", "--axis", "num_tasks=many"], "num_tasks is out of range"),
         (["transition", "--axis", "num_tasks=0"], "num_tasks is out of range"),
@@ -104,24 +108,50 @@ def test_what_is_no_part_of_a_grid_is_named_and_nothing_is_written(arguments, na
     assert not folder.exists()
 
 
+def test_cells_of_a_grid_have_names_of_their_own_that_a_file_system_takes():
+    scale = read_scale("transition", "smoke")
+    same = {"seed": ["0", "0", 0], "adam_epsilon": ["1e-8", "0.00000001"], "num_tasks": [4], "width": [8]}
+    assert len(cells(scale, changed=same)) == 1
+    close = {"learning_rate": ["0.0012345678", "0.0012345679"]}
+    assert len({cell.name for cell in cells(scale, changed=close)}) == len(cells(scale, changed=close)) == 4
+    many = {axis: [getattr(Training(1, 1, 1.0), axis)] for axis in ("accumulate", "tasks", "schedule", "compute")}
+    many |= {"steps": [100000, 100001], "validation_tasks": [100000], "every": [100000], "warmup": [10000]}
+    many |= {"fixed_permutation": [0.123456789], "learning_rate": [0.123456789], "clip": [0.123456789]}
+    names = [cell.name for cell in cells(scale, changed=many)]
+    assert len(set(names)) == len(names) == 4
+    assert max(map(len, names)) == LONGEST
+
+
 def test_a_model_of_ones_own_is_a_model_like_any_other(tmp_path, capsys):
     text = (ROOT / "baselines" / "lstm.py").read_text().replace('name = "lstm"', 'name = "mine"')
     (tmp_path / "mine.py").write_text(text)
     (tmp_path / "taken.py").write_text((ROOT / "baselines" / "lstm.py").read_text())
     (tmp_path / "none.py").write_text("x = 1\n")
     (tmp_path / "broken.py").write_text("raise ValueError('oh')\n")
+    (tmp_path / "slash.py").write_text(text.replace('"mine"', '"my/model"'))
+    (tmp_path / "tokens.py").write_text(text.replace("class Config:", "class Other:") + "\n\nLstm.Config = int\n")
     axes = ["--axis", "hidden=4,8", "--axis", "num_tasks=4", "--axis", "steps=2", "--axis", "warmup=1"]
     folder = tmp_path / "study"
     command = ["study", "transition", "--scale", "smoke", *axes, "--output", str(folder), "--model"]
+    own = tmp_path / "mine.py"
+    own.write_text("from __future__ import annotations\n" + text)
     try:
-        assert main([*command, str(tmp_path / "mine.py")]) == 0
+        assert main([*command, str(own)]) == 0
+        MODELS.pop("mine")
+        own.write_text(own.read_text() + "# better now\n")
+        before = contents(folder)
+        assert main([*command, str(own)]) == 2
+        assert "the file of this model was another when this cell was run" in capsys.readouterr().err
+        assert contents(folder) == before
     finally:
         MODELS.pop("mine", None)
+        SOURCES.clear()
     records, failed = all_records(folder)
     assert not failed
     assert {(r.axes["model"], r.axes["hidden"]) for r in records} == {("mine", 4), ("mine", 8)}
     capsys.readouterr()
-    for file, named in (("taken", "name is taken"), ("none", "no one model"), ("broken", "ValueError('oh')")):
+    for file, named in (("taken", "name is taken"), ("none", "no one model"), ("broken", "ValueError('oh')"),
+                        ("slash", "none for a file"), ("tokens", "no dataclass with a field `tokens`")):  # fmt: skip
         assert main([*command, str(tmp_path / f"{file}.py")]) == 2
         assert named in capsys.readouterr().err
 
@@ -227,7 +257,7 @@ def test_a_group_goes_on_where_it_was_stopped_to_the_same_bits(tmp_path, monkeyp
 
 
 def test_training_ends_when_every_run_has_shown_enough(tmp_path):
-    runs = train_together([small(steps=100)], tmp_path, enough=lambda rows: len(rows) == 3)
+    runs = train_together([small(steps=100)], tmp_path, enough=lambda rows, classes: len(rows) == 3 and classes == 10)
     assert [row["step"] for row in runs[0].rows] == [2, 4, 6]
 
 
@@ -295,9 +325,9 @@ def test_a_cell_that_fails_is_recorded_and_the_others_go_on(tmp_path):
     assert all_records(tmp_path / "other")[1].popitem()[1] == "RuntimeError: cannot be measured"
     run_study(TOY, "tiny", grid(), 1, tmp_path / "other", SAY_NOTHING)  # tried again
     assert len(all_records(tmp_path / "other")[0]) == 2
-    written = write_page(tmp_path, TOY)
+    pages = write_page(tmp_path, TOY)
     assert "no number" in (tmp_path / "README.md").read_text()
-    assert written[0].read_bytes().startswith(b"\x89PNG")
+    assert pages[0].read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_missing_dataset_fails_its_cells_alone(tmp_path, monkeypatch):
@@ -373,6 +403,87 @@ def test_one_process_at_a_time(tmp_path):
     assert contents(tmp_path) == before
 
 
+def test_a_cell_is_the_same_under_another_name(tmp_path, monkeypatch):
+    """A grid with one more axis, at the value that it had, names its cells otherwise: nothing runs, or counts, twice."""
+    run_study(TOY, "tiny", grid(hidden=[4]), 1, tmp_path, SAY_NOTHING)
+    before, again = contents(tmp_path), grid(hidden=[4], clip=[1.0])
+    assert again[0].name not in before
+    reported = []
+    run_study(TOY, "tiny", again, 1, tmp_path, lambda state, group, step: reported.append((state, len(group))))
+    assert reported == [("finished", 1)]
+    assert contents(tmp_path) == before
+    run_study(TOY, "tiny", grid(hidden=[4], clip=[1.0, 2.0]), 1, tmp_path, SAY_NOTHING)
+    records, failed = all_records(tmp_path)
+    assert sorted(r.axes["clip"] for r in records) == [1.0, 2.0]  # on the axes of both grids
+    file = next((tmp_path / "cells").glob("*.json"))
+    for status in ("finished", "failed"):
+        file.with_name("twice.json").write_text(
+            json.dumps({**json.loads(file.read_text()), "status": status, "error": ""})
+        )
+        assert len(all_records(tmp_path)[0]) == 2
+        assert all_records(tmp_path)[1] == {}
+
+
+def test_an_interruption_while_measuring_trains_nothing_again(tmp_path, monkeypatch):
+    asked, steps = [], []
+
+    def measure(run, count):
+        asked.append(run.settings.training.seed)
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        return {}
+
+    study, seeds = replace(TOY, measure=measure), grid(hidden=[4], seed=[0, 1, 2])
+    with pytest.raises(KeyboardInterrupt):
+        run_study(study, "tiny", seeds, 1, tmp_path, SAY_NOTHING)
+    run_study(study, "tiny", seeds, 1, tmp_path, lambda state, group, step: steps.append(step))
+    assert asked == [0, 1, 0, 1, 2]
+    assert max(steps) == 0
+    assert len(all_records(tmp_path)[0]) == 3
+    assert not (tmp_path / ".training").exists()
+
+
+@pytest.mark.parametrize("measured", [{"a": float("nan")}, {"a": np.float32(1)}])
+def test_what_json_cannot_hold_fails_its_cell_alone(measured, tmp_path):
+    study = replace(TOY, measure=lambda run, asked: measured if run.settings.training.seed else {})
+    run_study(study, "tiny", grid(hidden=[4], seed=[0, 1]), 1, tmp_path, SAY_NOTHING)
+    records, failed = all_records(tmp_path)
+    assert [r.axes["seed"] for r in records] == [0]
+    assert len(failed) == 1
+
+
+def test_a_page_of_another_version_is_not_made(tmp_path):
+    run_study(TOY, "tiny", grid(hidden=[4]), 1, tmp_path, SAY_NOTHING)
+    with pytest.raises(GpiclBenchError, match="another study, scale or version"):
+        write_page(tmp_path, replace(TOY, version=2))
+
+
+def test_failed_cells_and_interruptions_show_in_the_exit_status(tmp_path, capsys, monkeypatch):
+    axes = ["hidden=4", "num_tasks=4", "steps=2", "warmup=0", "learning_rate=1e38"]
+    command = ["study", "transition", "--scale", "smoke", "--model", "lstm", "--output", str(tmp_path / "s")]
+    command += [text for axis in axes for text in ("--axis", axis)]
+    assert main(command) == 2
+    assert "1 of 1 cells failed" in capsys.readouterr().err
+    assert "no number" in (tmp_path / "s" / "README.md").read_text()
+
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(baselines.studies.running, "train_together", interrupted)
+    assert main(command) == 130
+    assert "`study`" in capsys.readouterr().err
+
+
+def test_an_estimate_takes_no_memory_that_is_not_there(monkeypatch):
+    two = grid(hidden=[4], seed=[0, 1])
+    whole = next(estimates(two)).memory
+    monkeypatch.setattr(baselines.studies.together, "memory_there", lambda: whole - 1)
+    assert [(len(e.cells), e.trouble) for e in estimates(two)] == [(1, None), (1, None)]
+    monkeypatch.setattr(baselines.studies.together, "memory_there", lambda: 1)
+    monkeypatch.setattr(baselines.studies.estimate.jax, "block_until_ready", lambda tree: pytest.fail("it ran"))
+    assert all("more memory than a device has" in e.trouble for e in estimates(two))
+
+
 def test_groups_are_of_one_program_and_not_too_many():
     found = groups(grid(seed=range(11)))
     assert [len(group) for group in found] == [8, 3, 8, 3]
@@ -414,6 +525,141 @@ def test_runs_that_never_left_count_as_longer():
     assert np.polyfit(np.log(x[left]), np.log(true[left]), 1)[0] > -0.74
     assert fit([4, 4], [10, 12], [True, True]) is None
     assert fit([4, 8], [10, 12], [True, False]) is None
+
+
+def test_one_run_a_place_gives_no_interval():
+    law = fit([4, 8, 16], [100, 60, 31], [True] * 3)
+    assert (law.low, law.high) == (-np.inf, np.inf)
+    assert "no interval" in str(law)
+
+
+def lasting(axis, *places, model="lstm", **more):
+    """Records by (value, plateaus of the seeds); no plateau: None."""
+    return [
+        seen("", {axis: value, "seed": seed, **more}, model, plateau=length, steps=1000, accuracy=[0.5, 0.4, 0.6])
+        for value, *lengths in places
+        for seed, length in enumerate(lengths)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("places", "verdict"),
+    [
+        ([(4, 800, 790), (8, 400, 410), (16, 200, 190)], "reproduced"),
+        ([(4, 800), (8, 400), (16, 200)], "open"),  # one run a place
+        ([(4, 800, 790), (8, 400, 410)], "open"),  # two places
+        ([(4, 200, 190), (8, 400, 410), (16, 800, 790)], "not reproduced"),
+    ],
+)
+def test_a_shorter_plateau_is_reproduced_only_from_enough_runs(places, verdict):
+    records = lasting("batch_size", *places)
+    found = studies()["plateau"].findings(records)
+    assert [finding.verdict for finding in found] == [verdict]
+    both = [*records, *lasting("batch_size", (4, 10, 10), (8, 80, 80), (16, 900, 900), model="deltanet")]
+    verdicts = {finding.claim.split("(")[1]: finding.verdict for finding in studies()["plateau"].findings(both)}
+    assert verdicts == {"deltanet)": "not reproduced", "lstm)": verdict}  # models are not pooled
+
+
+@pytest.mark.parametrize(
+    ("places", "verdict"),
+    [
+        ([(0.0, 800, 900), (0.9, 200, 100)], "reproduced"),
+        ([(0.0, 800, 900), (0.9, 700, 900)], "not reproduced"),
+        ([(0.0, None, None), (0.9, 200, 100)], "reproduced"),
+        ([(0.0, None, None), (0.9, 900, 800)], "open"),  # 0 may end soon after
+        ([(0.0, 800, 900), (0.9, 200, None)], "open"),
+        ([(0.0, 800, 150), (0.9, 200, 100)], "open"),  # the seeds overlap
+        ([(0.0, 800), (0.9, 200)], "open"),  # one run each
+        ([(0.5, 800, 900), (0.9, 200, 100)], "open"),  # nothing without it
+        ([(0.0, 800, 900)], "open"),  # nothing with it
+        ([(0.0, None, None), (0.9, None, None)], "open"),
+    ],
+)
+def test_the_bias_removes_the_plateau_only_where_cells_show_it(places, verdict):
+    found = studies()["bias"].findings(lasting("fixed_permutation", *places))
+    assert [finding.verdict for finding in found] == [verdict, "open"]
+    assert "inf" not in found[0].here
+
+
+def transferred(suite, seed=0, model="lstm", **scores):
+    scores = {f"{name}-proj-perm-v0": [score, score, score] for name, score in scores.items()}
+    return seen("", {"suite": f"{suite}-proj-perm-v0", "seed": seed}, model, scores=scores, missing={})
+
+
+def test_a_dataset_that_was_not_there_is_no_evidence():
+    transfer = studies()["transfer"]
+    records = [transferred("digits", digits=0.5), transferred("random_8", digits=0.4, random_8=0.5)]
+    assert [f.verdict for f in transfer.findings(records)] == ["reproduced"]
+    more = transferred("digits", 1, digits=0.3, random_8=0.2)  # of the seeds that have a score
+    assert "least: digits → random_8 0.40" in transfer.findings([*records, more])[0].here
+    assert transfer.findings(records[:1]) == []
+    apart = transfer.findings([*records, transferred("digits", model="sgd", digits=0.1)])
+    assert [f.verdict for f in apart] == ["reproduced"]
+
+
+def test_a_state_that_goes_with_nothing_is_not_reproduced():
+    rng = np.random.default_rng(1)
+    records = [
+        seen("", {"hidden": i, "seed": 0}, score=[1 / i] * 3, state_bytes=int(rng.integers(1, 99)))
+        for i in range(1, 30)
+    ]
+    records = [replace(r, parameters=r.axes["hidden"], measured={**r.measured, "state_bytes": 10 * (i % 3) + i // 9})
+               for i, r in enumerate(records)]  # fmt: skip
+    state, parameters, (low, _) = correlations(configurations(records))
+    assert parameters == pytest.approx(-1)
+    assert state <= 0 < low
+    assert studies()["state-size"].findings(records)[0].verdict == "not reproduced"
+
+
+PLACES = {
+    "transition": [{"num_tasks": 4}, {"num_tasks": None}],
+    "state-size": [{}],
+    "plateau": [
+        {"batch_size": 8, "schedule": "cosine", "warmup": 0},
+        {"batch_size": 8, "schedule": "constant", "warmup": 5},
+    ],
+    "bias": [{"fixed_permutation": 0.5}],
+    "transfer": [{"suite": "digits-proj-perm-v0"}],
+    "length": [{"num_examples": 10}],
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("many", [False, True])
+def test_a_page_of_one_cell_or_of_mixed_models_and_axes_is_made(name, many, tmp_path):
+    measured = {
+        "verdict": "no learning", "cells": [], "score": [0.1] * 3, "state_bytes": 8, "plateau": None, "steps": 100,
+        "accuracy": [0.1, 0.1, 0.1], "scores": {"digits-proj-perm-v0": [0.1] * 3}, "positions": [0, 9, 199],
+    }  # fmt: skip
+    records = [seen("", {**place, "seed": 0}, "lstm", **measured) for place in PLACES[name]]
+    if many:
+        wide = [
+            seen("", {**place, "seed": 1, "width": w}, "deltanet", **measured)
+            for place in PLACES[name]
+            for w in (8, 16)
+        ]
+        records += [*wide, moved(records[0], {"clip": 0.5})]
+        for record in records:
+            record.settings["training"].setdefault("clip", 1.0)
+    study = studies()[name]
+    folder = written(tmp_path / "s", study, *(records if many else records[:1]))
+    assert len(write_page(folder, study)) == 4
+    found = all_records(folder)[0]
+    assert len(found) == (len(records) if many else 1)
+    if many and name != "plateau":
+        own = {
+            "transition": ["num_tasks"],
+            "bias": ["fixed_permutation"],
+            "transfer": ["suite"],
+            "length": ["num_examples"],
+        }
+        apart = ["deltanet, width 8", "deltanet, width 16", "lstm"]
+        expected = {f"{text}, clip {clip}" for text in apart for clip in (1.0, 0.5) if clip == 1.0 or text == "lstm"}
+        names = {
+            ", ".join([m, *sorted(p, reverse=True)])
+            for m, *p in (n.split(", ") for n in learners(found, *own.get(name, [])))
+        }
+        assert names == expected
 
 
 def configuration(state, parameters, score):
@@ -464,12 +710,30 @@ def phased(*verdicts):
         ((ORDER[0], ORDER[2]), "open", "from 2^5 tasks on"),
         ((ORDER[1], ORDER[0], ORDER[2]), "not reproduced", "from 2^6 tasks on"),
         ((ORDER[0], ORDER[1]), "open", "not up to 2^5"),
+        ((ORDER[0], ORDER[1], ORDER[2], "undetermined"), "reproduced", "not lastingly up to 2^7"),
+        ((ORDER[0], ORDER[2], "undetermined", ORDER[2]), "open", "from 2^7 tasks on"),
     ],
 )
 def test_phases_are_reproduced_only_in_their_order(verdicts, order, begins):
     found = transition_findings(phased(*verdicts))
     assert found[0].verdict == order
     assert found[1].here == begins
+
+
+def test_other_base_datasets_are_judged_by_the_runs_that_learn():
+    found = transition_findings(phased(ORDER[0], ORDER[2]))
+    assert (found[-1].verdict, "0.50 of what is possible, mean of 1 runs" in found[-1].here) == ("reproduced", True)
+    assert len(transition_findings(phased(ORDER[0], "undetermined"))) == 2
+    only = phased(ORDER[2])  # improves on unseen tasks and on no other base dataset: undetermined, and it counts
+    only[0].measured["verdict"] = "undetermined"
+    next(c for c in only[0].measured["cells"] if c["tasks"] == "other")["improvement"] = [0.0] * 3
+    assert transition_findings(only)[-1].verdict == "not reproduced"
+    unbounded = phased(ORDER[0], ORDER[1], ORDER[2])
+    unbounded[-1].axes["num_tasks"] = None
+    assert transition_findings(unbounded)[1].here == "from unbounded tasks on"
+    wider = [replace(r, axes={**r.axes, "model": "sgd", "width": 4}) for r in phased(ORDER[0], ORDER[0])]
+    claims = [f.claim for f in transition_findings([*unbounded, *wider])]
+    assert "Learning begins at a number of tasks (sgd, hidden 8, width 4)" in claims
 
 
 def test_axes_are_shown_and_sorted_for_people():
@@ -505,6 +769,29 @@ AXES = {
 }
 
 
+def moved(record, axes, **changed):
+    """A record at another place of the grid."""
+    axes = {**record.axes, **axes}
+    training = {**record.settings.get("training", {}), **axes}
+    name = "_".join(f"{axis}-{value}" for axis, value in axes.items())
+    return replace(record, name=name, axes=axes, settings={**record.settings, "training": training}, **changed)
+
+
+def written(folder, study, *records):
+    """A folder with these cells."""
+    (folder / "cells").mkdir(parents=True)
+    (folder / "study.json").write_text(json.dumps({"study": study.name, "scale": "tiny", "version": study.version}))
+    for record in records:
+        about = {"status": "finished", **{k: v for k, v in vars(record).items() if k != "name"}}
+        (folder / "cells" / f"{record.name}.json").write_text(json.dumps(about))
+    return folder
+
+
+def seen(name, axes, model="lstm", **measured):
+    """A record without a run."""
+    return moved(Record(name, {"model": model}, {"model": model}, measured, [], 1, 1.0), axes)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_study_measures_tells_and_draws(name, some_runs, tmp_path):
     study = studies()[name]
@@ -515,24 +802,12 @@ def test_a_study_measures_tells_and_draws(name, some_runs, tmp_path):
         records.append(
             Record(f"{name}-{axes['seed']}", axes, run.settings.plain(), measured, run.rows, run.parameters, 1.0)
         )
-    other = [
-        replace(
-            r,
-            name=f"{r.name}-b",
-            axes={**r.axes, **{k: 8 if k != "suite" else "random_8-proj-perm-v0" for k in AXES[name]}},
-        )
-        for r in records
-    ]
-    folder = tmp_path / "study"
-    (folder / "cells").mkdir(parents=True)
-    (folder / "study.json").write_text(json.dumps({"study": name, "scale": "tiny", "version": 1}))
-    for record in [*records, *other]:
-        about = {"status": "finished", **{k: v for k, v in vars(record).items() if k != "name"}}
-        (folder / "cells" / f"{record.name}.json").write_text(json.dumps(about))
-    written = write_page(folder, study)
-    before = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in written}
+    other = [moved(r, {k: 8 if k != "suite" else "random_8-proj-perm-v0" for k in AXES[name]}) for r in records]
+    folder = written(tmp_path / "study", study, *records, *other)
+    pages = write_page(folder, study)
+    before = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in pages}
     write_page(folder, study)
-    assert {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in written} == before
+    assert {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in pages} == before
     assert sorted(before) == ["README.md", "figure.png", "figure.svg", "index.html"]
     page = (folder / "README.md").read_text()
     assert study.question in page

@@ -6,7 +6,7 @@ from pathlib import Path
 from baselines.checkpoint import write_file
 from baselines.reference import HERE, RESULTS
 from baselines.studies import studies
-from baselines.studies.folder import all_records, read_identity
+from baselines.studies.folder import all_records, check_own, read_identity
 from baselines.studies.page import about, found_table, markdown
 from baselines.studies.study import Study
 
@@ -49,6 +49,7 @@ def write_findings(results: Path = RESULTS / "studies", file: Path = HERE.parent
 
 def _part(study: Study, folder: Path, here: Path) -> str:
     """One scale of a study."""
+    check_own(folder, study, read_identity(folder)["scale"])
     records, failed = all_records(folder)
     place = Path(os.path.relpath(folder, here)).as_posix()
     head = f"### {study.name}, {read_identity(folder)['scale']}\n\n[All cells]({place}): {about(records, failed)}.\n"

@@ -1,11 +1,15 @@
 """Grids: a YAML file a study, with its scales; the cells of a scale, each with the settings of one run."""
 
+import hashlib
 import importlib.util
+import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import yaml
 
@@ -24,6 +28,8 @@ from baselines.settings import (
 from gpicl_bench.errors import InvalidArgument
 
 GRIDS = Path(__file__).parent / "grids"
+SOURCES: dict[str, str] = {}  # by name of a model of one's own: the SHA-256 of its file
+LONGEST = 180  # characters of a cell's name: with what a file's name has besides, a file system takes it
 
 
 @dataclass(frozen=True)
@@ -93,12 +99,13 @@ def own_model(path: Path) -> str:
     """The name of the model in a Python file, which is one of MODELS from here on in this process.
 
     Raises:
-        InvalidArgument: the file cannot be run, holds no `Model`, or holds one with a name that is taken.
+        InvalidArgument: the file cannot be run, holds no one `Model`, or its name is taken or no name for a file.
     """
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    spec = importlib.util.spec_from_file_location(f"own_model_{path.stem}", path)
     if spec is None or spec.loader is None or not path.is_file():
         raise InvalidArgument("there is no such file", expected="a Python file with a Model", got=str(path))
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where dataclasses look up what an annotation names
     try:
         spec.loader.exec_module(module)
     except Exception as error:
@@ -110,10 +117,23 @@ def own_model(path: Path) -> str:
         raise InvalidArgument(
             "the file defines no one model", expected="one class of Model", got=names, where=str(path)
         )
+    _check_whole(own[0], path)
     if own[0].name in MODELS:
         raise InvalidArgument("the model's name is taken", expected="another `name`", got=own[0].name, where=str(path))
     MODELS[own[0].name] = own[0]
+    SOURCES[own[0].name] = hashlib.sha256(path.read_bytes()).hexdigest()
     return own[0].name
+
+
+def _check_whole(kind: type[Model], path: Path) -> None:
+    """A name that a file can bear, and a Config with the field that every model has."""
+    if not isinstance(kind.name, str) or not re.fullmatch(r"\w{1,40}", kind.name, re.ASCII):
+        what = "the model's name is none for a file"
+        raise InvalidArgument(what, expected="1 to 40 of a-z, A-Z, 0-9 and _", got=repr(kind.name), where=str(path))
+    config = getattr(kind, "Config", None)
+    if not is_dataclass(config) or "tokens" not in {f.name for f in fields(config)}:
+        what = "the model's Config is no dataclass with a field `tokens`"
+        raise InvalidArgument(what, expected="as in baselines/lstm.py", got=repr(config), where=str(path))
 
 
 def cells(scale: Scale, models: Sequence[str] = (), changed: Mapping[str, Sequence[Any]] | None = None) -> list[Cell]:
@@ -158,6 +178,8 @@ def _named(found: list[Cell]) -> Iterator[Cell]:
         values = {axis: _value(cell.settings, axis) for axis in axes}
         values = {axis: value for axis, value in values.items() if value is not _Absent}
         name = "_".join(f"{axis}-{_text(value)}" for axis, value in values.items())
+        if len(name) > LONGEST:
+            name = f"{name[: LONGEST - 17]}_{hashlib.sha256(name.encode()).hexdigest()[:16]}"
         yield replace(cell, name=name, axes=values)
 
 
@@ -173,8 +195,9 @@ def _value(settings: Settings, axis: str) -> Any:
 
 
 def _text(value: Any) -> str:
-    """In a file's name."""
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    """In a file's name; another for another value."""
+    short = isinstance(value, float) and float(f"{value:g}") == value
+    return f"{value:g}" if short else quote(str(value), safe="+")
 
 
 def _check_axes(model: str, changed: Mapping[str, Sequence[Any]]) -> None:

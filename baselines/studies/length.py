@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from baselines.studies.study import Finding, Record, Study, Table, by
+from baselines.studies.study import Finding, Record, Study, Table, by, learners
 from baselines.studies.together import Trained
 from gpicl_bench import evaluate, make
 
@@ -33,9 +33,10 @@ def tables(records: Sequence[Record]) -> list[Table]:
     """A line for each model and trained length; the mean over seeds."""
     asked = sorted({k for r in records for k in r.measured["positions"] if k in (0, *POSITIONS[3:])})
     rows = []
-    for (model, trained), group in by(records, "model", "num_examples").items():
-        values = [_at(group, k) for k in asked]
-        rows.append([model, str(trained), str(len(group)), *[f"{v:.3f}" if v is not None else "–" for v in values]])
+    for model, own in learners(records, "num_examples").items():
+        for (trained,), group in by(own, "num_examples").items():
+            values = [_at(group, k) for k in asked]
+            rows.append([model, str(trained), str(len(group)), *[f"{v:.3f}" if v is not None else "–" for v in values]])
     title = "accuracy@k on unseen tasks, held-out images, by the trained T"
     return [Table(title, ["model", "trained T", "seeds", *[f"@{k}" for k in asked]], rows)]
 
@@ -43,7 +44,7 @@ def tables(records: Sequence[Record]) -> list[Table]:
 def findings(records: Sequence[Record]) -> list[Finding]:
     """What more examples than were ever seen in training are worth."""
     found = []
-    for (model,), group in by(records, "model").items():
+    for model, group in learners(records, "num_examples").items():
         told, gains = [], []
         for (trained,), runs in by(group, "num_examples").items():
             at_end, beyond = _at(runs, trained - 1), _at(runs, LONGEST - 1)
@@ -51,18 +52,24 @@ def findings(records: Sequence[Record]) -> list[Finding]:
                 told.append(f"T = {trained}: {at_end:.3f} → {beyond:.3f}")
                 gains.append(beyond - at_end)
         here = "; ".join(told) or "the model ends at its trained length"
-        better = "it goes on learning" if gains and min(gains) > -0.02 else "it falls off" if gains else "not possible"
         claim = f"Past the trained length, accuracy@T-1 → accuracy@{LONGEST - 1} ({model})"
-        found.append(Finding(claim, "not stated", f"{here}: {better}", "open"))
+        found.append(Finding(claim, "not stated", f"{here}: {_judged(gains)}", "open"))
     return found
+
+
+def _judged(gains: Sequence[float]) -> str:
+    """What two points of accuracy more or less are called."""
+    if not gains:
+        return "not possible"
+    return "it goes on learning" if min(gains) > 0.02 else "it falls off" if min(gains) < -0.02 else "it stays"
 
 
 def draw(records: Sequence[Record], figure: Any) -> None:
     """Learning curves by trained length, solid up to it and dashed past it; one panel a model."""
-    models = [model for (model,) in by(records, "model")]
+    models = learners(records, "num_examples")
     figure.set_size_inches(4.2 * len(models), 3.8)
     for panel, model in zip(figure.subplots(1, len(models), squeeze=False, sharey=True)[0], models, strict=True):
-        own = [r for r in records if r.axes["model"] == model]
+        own = models[model]
         for number, ((trained,), group) in enumerate(by(own, "num_examples").items()):
             points = [(k, _at(group, k)) for k in group[0].measured["positions"]]
             within, past = [p for p in points if p[0] < trained], [p for p in points if p[0] >= trained - 1]

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from baselines.checkpoint import write_file
-from baselines.studies.folder import all_records, read_identity
+from baselines.studies.folder import all_records, check_own, read_identity
 from baselines.studies.pictures import write_figure
 from baselines.studies.study import Finding, Record, Study, Table
 
@@ -26,10 +26,11 @@ def write_page(folder: Path, study: Study) -> list[Path]:
 
     Raises:
         PictureError: matplotlib is not installed.
-        StudyError: a cell is damaged.
+        StudyError: a cell is damaged, or the folder is of another study or version.
     """
-    records, failed = all_records(folder)
     scale = read_identity(folder)["scale"]
+    check_own(folder, study, scale)
+    records, failed = all_records(folder)
     written = []
     if records:
         written = write_figure(lambda figure: study.draw(records, figure), folder)

@@ -2,20 +2,21 @@
 
 Kirsch et al. 2022, section 5: the plateau ends sooner with larger batches, as a power law, and with a smaller ε.
 The plateau ends at the first look where the loss on meta-validation tasks is below 0.95 ln C, found by linear
-interpolation between looks. A run that never gets there is longer than its steps: the fit counts it as that.
+interpolation between looks; where the first look is below, it is that look, the latest that it can be. A run that
+never gets there is longer than its steps: the fit counts it as that.
 """
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
 
 from baselines.studies.power_law import PowerLaw, fit
-from baselines.studies.study import Finding, Record, Study, Table, by, shown
+from baselines.studies.study import Finding, Record, Study, Table, Verdict, by, shown
 from baselines.studies.together import Row, Trained
 
 BELOW = 0.95  # of ln C
+USUAL = "batch_size"
 AXES = {"batch_size": "meta-batch", "adam_epsilon": "Adam's ε", "num_tasks": "meta-training tasks"}
 
 
@@ -45,68 +46,93 @@ def measure(run: Trained, asked: int) -> dict[str, Any]:
 
 
 def tables(records: Sequence[Record]) -> list[Table]:
-    """One for each axis, the others at the value that most cells have."""
-    found = []
-    for axis in _axes(records):
-        rows = []
-        for (value,), group in by(_along(records, axis), axis).items():
-            known = [r.measured["plateau"] for r in group if r.measured["plateau"] is not None]
-            median = f"{np.median(known):,.0f}" if known else "–"
-            longer = [f"> {r.measured['steps']:,}" for r in group if r.measured["plateau"] is None]
-            rows.append([shown(value), str(len(group)), median, ", ".join(f"{v:,.0f}" for v in sorted(known)) or "–",
-                         ", ".join(longer) or "–"])  # fmt: skip
-        title = f"Steps on the plateau by {AXES.get(axis, axis)}"
-        law = _law(records, axis)
-        title += f"; exponent {law}" if law else ""
-        found.append(Table(title, [AXES.get(axis, axis), "runs", "median", "all", "not left"], rows))
-    return found
+    """One for each model and axis, the others at the value that most cells have."""
+    return [_table(model, own, axis) for (model,), own in by(records, "model").items() for axis in _axes(own)]
+
+
+def _table(model: str, records: Sequence[Record], axis: str) -> Table:
+    name, law, rows = AXES.get(axis, axis), _law(records, axis), []
+    for value, lengths in _lengths(records, axis).items():
+        known = sorted(v for v in lengths if np.isfinite(v))
+        median = f"{np.median(known):,.0f}" if known else "–"
+        longer = [r.measured for r in _along(records, axis) if r.axes[axis] == value and r.measured["plateau"] is None]
+        rows.append([shown(value), str(len(lengths)), median, ", ".join(f"{v:,.0f}" for v in known) or "–",
+                     ", ".join(f"> {m['steps']:,}" for m in longer) or "–"])  # fmt: skip
+    title = f"Steps on the plateau by {name} ({model})" + (f"; exponent {law}" if law else "")
+    return Table(title, [name, "runs", "median of those that left", "all", "not left"], rows)
 
 
 def findings(records: Sequence[Record]) -> list[Finding]:
-    """The power law, ε, and the number of tasks."""
+    """The power law, ε, and the number of tasks, for each model."""
     found = []
-    law = _law(records, "batch_size")
-    if law:
-        found.append(
-            Finding(
-                "The plateau's length falls as a power law in the meta-batch",
-                "a power law, exponent not stated",
-                f"exponent {law}",
-                "reproduced" if law.high < 0 else "open" if law.low < 0 else "not reproduced",
-            )
-        )
-    medians = _medians(records, "adam_epsilon")
-    if len(medians) > 1:
-        small, large = min(medians), max(medians)
-        ratio = medians[small] / medians[large]
-        found.append(
-            Finding(
-                "A smaller ε of Adam more than halves the plateau",
-                "more than halved",
-                f"× {ratio:.2f} from ε = {large:g} to {small:g}",
-                "reproduced" if ratio < 0.5 else "not reproduced" if ratio > 0.9 else "open",
-            )
-        )
-    law = _law(records, "num_tasks")
-    if law:
-        found.append(
-            Finding("More tasks, a shorter plateau", "not stated", f"exponent {law} in the number of tasks", "open")
-        )
+    for (model,), own in by(records, "model").items():
+        law = _law(own, "batch_size")
+        if law:
+            claim = f"The plateau is shorter with a larger meta-batch, by a power law ({model})"
+            found.append(Finding(claim, "a power law, exponent not stated", f"exponent {law}", _falls(law)))
+        found += _of_epsilon(own, model)
+        law = _law(own, "num_tasks")
+        if law:
+            told = f"exponent {law} in the number of tasks"
+            found.append(Finding(f"More tasks, a shorter plateau ({model})", "not stated", told, "open"))
     return found
 
 
+def _falls(law: PowerLaw) -> Verdict:
+    """Of two places any law is a power law, and one run a place has no interval."""
+    if law.low >= 0:
+        return "not reproduced"
+    return "reproduced" if law.high < 0 and law.places > 2 else "open"
+
+
+def _of_epsilon(records: Sequence[Record], model: str) -> list[Finding]:
+    """Of the least and the largest ε at which more than half of the runs left their plateau."""
+    lengths = _lengths(records, "adam_epsilon")
+    medians = {value: float(np.median(found)) for value, found in lengths.items() if np.isfinite(np.median(found))}
+    if len(medians) < 2:
+        return []
+    small, large = min(medians), max(medians)
+    here = f"× {medians[small] / medians[large]:.2f} from ε = {large:g} to {small:g}"
+    verdict = halved(lengths[small], lengths[large])
+    return [Finding(f"A smaller ε of Adam more than halves the plateau ({model})", "more than halved", here, verdict)]
+
+
+def halved(less: Sequence[float], more: Sequence[float]) -> Verdict:
+    """Whether plateaus are less than half as long as others: by their medians, each shorter than each of the others.
+
+    What did not end is infinite in `less`, and in `more` the steps that were waited for. One run alone is none.
+    """
+    ratio = np.median(less) / np.median(more)
+    if min(len(less), len(more)) < 2 or not np.isfinite(ratio):
+        return "open"
+    if ratio > 0.9:
+        return "not reproduced"
+    return "reproduced" if ratio < 0.5 and max(less) < min(more) else "open"
+
+
 def draw(records: Sequence[Record], figure: Any) -> None:
-    """Length against each axis, both logarithmic, with the fitted law."""
-    axes = _axes(records)
-    figure.set_size_inches(3.7 * max(len(axes), 1), 3.6)
-    for panel, axis in zip(figure.subplots(1, len(axes), squeeze=False)[0], axes, strict=True):
-        draw_lengths(panel, _along(records, axis), axis)
-        law = _law(records, axis)
-        if law:
-            values = sorted({float(r.axes[axis]) for r in _along(records, axis) if r.axes[axis] is not None})
-            panel.plot(values, [law.factor * v**law.exponent for v in values], "k-", label=f"exponent {law}")
-        panel.set_xscale("log", base=10 if axis == "adam_epsilon" else 2)
-        panel.legend(frameon=False, fontsize="x-small")
+    """Length against each axis of numbers, both logarithmic, with the fitted law; a line of panels for each model."""
+    models = by(records, "model")
+    axes = {model: [axis for axis in _axes(own) if _is_scale(own, axis)] or [USUAL] for (model,), own in models.items()}
+    columns = max(map(len, axes.values()))
+    figure.set_size_inches(3.7 * columns, 3.6 * len(models))
+    panels = figure.subplots(len(models), columns, squeeze=False)
+    for line, ((model,), own) in zip(panels, models.items(), strict=True):
+        for panel, axis in zip(line, axes[model], strict=False):
+            _draw_axis(panel, own, axis, model)
+        for panel in line[len(axes[model]) :]:
+            panel.set_axis_off()
+
+
+def _draw_axis(panel: Any, records: Sequence[Record], axis: str, model: str) -> None:
+    draw_lengths(panel, _along(records, axis), axis)
+    law = _law(records, axis)
+    if law:
+        values = sorted({float(r.axes[axis]) for r in _along(records, axis) if r.axes[axis] is not None})
+        panel.plot(values, [law.factor * v**law.exponent for v in values], "k-", label=f"exponent {law}")
+    panel.set_xscale("log", base=10 if axis == "adam_epsilon" else 2)
+    panel.set_title(model, fontsize="small")
+    panel.legend(frameon=False, fontsize="x-small")
 
 
 def draw_lengths(panel: Any, records: Sequence[Record], axis: str) -> None:
@@ -123,9 +149,14 @@ def draw_lengths(panel: Any, records: Sequence[Record], axis: str) -> None:
 
 
 def _axes(records: Sequence[Record]) -> list[str]:
-    """The axes other than the seed on which the cells differ."""
-    names = [axis for axis in records[0].axes if axis not in ("seed", "model")]
-    return [axis for axis in names if len({r.axes[axis] for r in records}) > 1]
+    """The axes other than the seed on which the cells of a model differ."""
+    return [axis for axis in records[0].axes if axis != "seed" and len({r.axes[axis] for r in records}) > 1]
+
+
+def _is_scale(records: Sequence[Record], axis: str) -> bool:
+    """Whether it has positive numbers, besides an unbounded pool."""
+    values = [r.axes[axis] for r in records if r.axes[axis] is not None]
+    return all(isinstance(value, int | float) and value > 0 for value in values)
 
 
 def _along(records: Sequence[Record], axis: str) -> list[Record]:
@@ -134,29 +165,25 @@ def _along(records: Sequence[Record], axis: str) -> list[Record]:
     for other in _axes(records):
         if other != axis:
             values = [r.axes[other] for r in records]
-            usual = max(set(values), key=values.count)
+            usual = max(dict.fromkeys(values), key=values.count)
             kept = [r for r in kept if r.axes[other] == usual]
     return kept
 
 
 def _law(records: Sequence[Record], axis: str) -> PowerLaw | None:
-    if axis not in _axes(records):
+    if axis not in _axes(records) or not _is_scale(records, axis):
         return None
     runs = [r for r in _along(records, axis) if r.axes[axis] is not None]
     lengths = [r.measured["plateau"] or r.measured["steps"] for r in runs]
     return fit([float(r.axes[axis]) for r in runs], lengths, [r.measured["plateau"] is not None for r in runs])
 
 
-def _medians(records: Sequence[Record], axis: str) -> dict[float, float]:
-    """The median length by value, where more than half of the runs left their plateau."""
+def _lengths(records: Sequence[Record], axis: str) -> dict[Any, list[float]]:
+    """The lengths by value, infinite where a run did not leave its plateau."""
     if axis not in _axes(records):
         return {}
-    found = {}
-    for (value,), group in by(_along(records, axis), axis).items():
-        lengths = sorted(r.measured["plateau"] or float("inf") for r in group)
-        if np.isfinite(np.median(lengths)):
-            found[value] = float(np.median(lengths))
-    return found
+    groups = by(_along(records, axis), axis)
+    return {value: [r.measured["plateau"] or np.inf for r in group] for (value,), group in groups.items()}
 
 
 STUDY = Study(
@@ -167,5 +194,5 @@ STUDY = Study(
     tables=tables,
     draw=draw,
     findings=findings,
-    enough=partial(over, classes=10),
+    enough=over,
 )

@@ -14,14 +14,23 @@ RESAMPLES = 1000
 
 
 class PowerLaw(NamedTuple):
-    """length = factor · x^exponent, and a 95% percentile interval of the exponent over resampled runs."""
+    """length = factor · x^exponent.
+
+    Attributes:
+        low, high: a 95% percentile interval of the exponent over resampled runs; unbounded where a place has one run,
+            which tells nothing of how runs differ.
+        places: how many values of x have runs that left.
+    """
 
     factor: float
     exponent: float
     low: float
     high: float
+    places: int
 
     def __str__(self) -> str:
+        if not np.isfinite(self.low):
+            return f"{self.exponent:.2f} (no interval: one run a place)"
         return f"{self.exponent:.2f} ({self.low:.2f} to {self.high:.2f})"
 
 
@@ -34,17 +43,25 @@ def fit(x: Sequence[float], length: Sequence[float], left: Sequence[bool]) -> Po
         left: whether it left.
     """
     values, lengths, known = np.log(np.asarray(x, float)), np.log(np.asarray(length, float)), np.asarray(left, bool)
-    if len(set(values[known])) < 2:
+    count = len(set(values[known]))
+    if count < 2:
         return None
     intercept, slope = _maximum(values, lengths, known)
-    rng, slopes = np.random.default_rng(0), []
+    low, high = _interval(values, lengths, known)
+    return PowerLaw(float(np.exp(intercept)), slope, low, high, count)
+
+
+def _interval(values: np.ndarray, lengths: np.ndarray, known: np.ndarray) -> tuple[float, float]:
     places = [np.flatnonzero(values == place) for place in np.unique(values)]
+    if min(map(len, places)) < 2:
+        return -np.inf, np.inf
+    rng, slopes = np.random.default_rng(0), []
     while len(slopes) < RESAMPLES:  # within each place: the grid is not random
         rows = np.concatenate([rng.choice(place, len(place)) for place in places])
         if len(set(values[rows][known[rows]])) > 1:
             slopes.append(_maximum(values[rows], lengths[rows], known[rows])[1])
     low, high = np.percentile(slopes, [2.5, 97.5])
-    return PowerLaw(float(np.exp(intercept)), float(slope), float(low), float(high))
+    return float(low), float(high)
 
 
 def _maximum(x: np.ndarray, y: np.ndarray, known: np.ndarray) -> tuple[float, float]:

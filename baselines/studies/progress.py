@@ -1,6 +1,5 @@
 """How the grid fills: a bar of all steps on a terminal, and a line for each group that has finished."""
 
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -16,11 +15,7 @@ SYMBOLS = {"waiting": "·", "step": "▸", "finished": "■", "failed": "✗"}
 @contextmanager
 def filling(title: str, cells: Sequence[Cell]) -> Iterator[Report]:
     """Yields the `report` of `run_study`."""
-    console, states, since = (
-        Console(stderr=True, highlight=False),
-        dict.fromkeys([c.name for c in cells], "waiting"),
-        {},
-    )
+    console, states = Console(stderr=True, highlight=False), dict.fromkeys([c.name for c in cells], "waiting")
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn(), TextColumn("left"),
                TimeRemainingColumn())  # fmt: skip
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
@@ -31,7 +26,6 @@ def filling(title: str, cells: Sequence[Cell]) -> Iterator[Report]:
             for cell in group:
                 states[cell.name] = state
                 gone[cell.name] = step if state == "step" else cell.settings.training.steps
-                since.setdefault(cell.name, time.monotonic())
             progress.update(task, completed=sum(gone.values()))
             if state == "step" and step:
                 first = group[0]

@@ -1,5 +1,6 @@
 """Running a study: the cells that are not finished, in groups that train together."""
 
+import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -24,10 +25,11 @@ def run_study(study: Study, scale: str, cells: Sequence[Cell], asked: int, folde
         cells: of the grid.
         asked: tasks or episodes that are asked of each learner.
         folder: of this study and scale, or new.
-        report: called with `finished`, `failed`, `waiting` or `step`, the cells concerned, and the steps done.
+        report: called with `finished`, `failed` or `step`, the cells concerned, and the steps done.
 
     Raises:
         StudyError, TrainingError: the folder cannot be used; nothing in it was changed.
+        CheckpointError: it cannot be written, as on a full disk.
     """
     finished(folder, cells)  # before anything is written
     with entered(folder, study, scale):
@@ -57,46 +59,56 @@ def _run_group(study: Study, group: list[Cell], asked: int, folder: Path, report
             lambda step: report("step", group, step),
             study.enough,
         )
-    except (DoesNotFit, jax.errors.JaxRuntimeError, MemoryError) as error:
-        if not _of_memory(error) or len(group) == 1:
-            _fail(folder, group, error, report)
-        else:
-            for half in _parts(group, (len(group) + 1) // 2):
-                _run_group(study, half, asked, folder, report)
-        return
     except Exception as error:  # the boundary: one group's defect is not the others'
-        _fail(folder, group, error, report)
+        if of_memory(error) and len(group) > 1:
+            for half in halves(group):
+                _run_group(study, half, asked, folder, report)
+        else:
+            _fail(folder, group, error, report)
         return
-    for cell, run in zip(group, trained, strict=True):
-        _measure(study, cell, run, asked, folder, report)
+    # All or none: what the group kept is found again only by the same group.
+    measured = [_measured(study, cell, run, asked) for cell, run in zip(group, trained, strict=True)]
+    for cell, found in zip(group, measured, strict=True):
+        if isinstance(found, Record):
+            write_finished(folder, cell, found)
+            report("finished", [cell], 0)
+        else:
+            _fail(folder, [cell], found, report)
 
 
-def _measure(study: Study, cell: Cell, run: Trained, asked: int, folder: Path, report: Report) -> None:
+def _measured(study: Study, cell: Cell, run: Trained, asked: int) -> Record | Exception:
     begin = time.monotonic()
     try:
         if run.failure:
             raise FloatingPointError(run.failure)
-        measured = study.measure(run, asked)
+        measured = json.loads(json.dumps(study.measure(run, asked), allow_nan=False))
     except Exception as error:  # the boundary, as above
-        _fail(folder, [cell], error, report)
-        return
+        return error
     seconds = round(run.seconds + time.monotonic() - begin, 2)
-    plain = cell.settings.plain()
-    write_finished(folder, cell, Record(cell.name, cell.axes, plain, measured, run.rows, run.parameters, seconds))
-    report("finished", [cell], 0)
+    return Record(cell.name, cell.axes, cell.settings.plain(), measured, run.rows, run.parameters, seconds)
 
 
 def _fail(folder: Path, group: Sequence[Cell], error: BaseException, report: Report) -> None:
-    text = str(error) if isinstance(error, GpiclBenchError | FloatingPointError) else f"{type(error).__name__}: {error}"
     for cell in group:
-        write_failed(folder, cell, text)
+        write_failed(folder, cell, told(error))
     report("failed", group, 0)
 
 
-def _of_memory(error: BaseException) -> bool:
-    text = str(error)
-    known = isinstance(error, DoesNotFit | MemoryError)
-    return known or "RESOURCE_EXHAUSTED" in text or "out of memory" in text.lower()
+def told(error: BaseException) -> str:
+    """Why something failed, in words."""
+    return str(error) if isinstance(error, GpiclBenchError | FloatingPointError) else f"{type(error).__name__}: {error}"
+
+
+def of_memory(error: BaseException) -> bool:
+    """Whether something failed for want of memory."""
+    if isinstance(error, jax.errors.JaxRuntimeError):
+        return "RESOURCE_EXHAUSTED" in str(error) or "out of memory" in str(error).lower()
+    return isinstance(error, DoesNotFit | MemoryError)
+
+
+def halves(group: Sequence[Cell]) -> Iterator[list[Cell]]:
+    """A group in two."""
+    return _parts(group, (len(group) + 1) // 2)
 
 
 def _parts(group: Sequence[Cell], most: int) -> Iterator[list[Cell]]:

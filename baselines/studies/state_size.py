@@ -13,7 +13,7 @@ from scipy import stats
 
 from baselines.model import state_bytes
 from baselines.settings import model_class
-from baselines.studies.study import Finding, Record, Study, Table, by
+from baselines.studies.study import Finding, Record, Study, Table, Verdict, learners
 from baselines.studies.together import Trained
 from gpicl_bench import evaluate
 
@@ -48,13 +48,11 @@ def measure(run: Trained, asked: int) -> dict[str, Any]:
 
 def configurations(records: Sequence[Record]) -> list[Configuration]:
     """Models at their sizes; the seeds of one are one point."""
-    axes = [axis for axis in dict.fromkeys(a for r in records for a in r.axes) if axis not in ("model", "seed")]
     found = []
-    for (model, *sizes), group in by(records, "model", *axes).items():
-        told = ", ".join(f"{axis} {size}" for axis, size in zip(axes, sizes, strict=True) if size is not None)
+    for name, group in learners(records).items():
         scores = [r.measured["score"][0] for r in group]
         state, parameters = group[0].measured["state_bytes"], group[0].parameters
-        found.append(Configuration(f"{model}, {told}".removesuffix(", "), model, state, parameters, scores))
+        found.append(Configuration(name, group[0].axes["model"], state, parameters, scores))
     return found
 
 
@@ -101,7 +99,14 @@ def findings(records: Sequence[Record]) -> list[Finding]:
         f"ρ = {state:.2f} with state, {parameters:.2f} with parameters, over {len(found)} configurations; "
         f"difference {state - parameters:.2f} ({low:.2f} to {high:.2f})"
     )
-    return [Finding(claim, "state", here, "reproduced" if low > 0 else "not reproduced" if high < 0 else "open")]
+    return [Finding(claim, "state", here, _verdict(state, low, high))]
+
+
+def _verdict(state: float, low: float, high: float) -> Verdict:
+    """State goes with the score, and better than parameters do."""
+    if high < 0 or state <= 0:
+        return "not reproduced"
+    return "reproduced" if low > 0 else "open"
 
 
 def draw(records: Sequence[Record], figure: Any) -> None:

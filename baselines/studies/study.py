@@ -66,7 +66,7 @@ class Study:
         tables: of finished cells.
         draw: finished cells into a figure of matplotlib.
         findings: of finished cells.
-        enough: of a run's metrics: whether training longer would tell nothing more; None: it always would.
+        enough: of a run's metrics and C: whether training longer would tell nothing more; None: it always would.
     """
 
     name: str
@@ -76,7 +76,7 @@ class Study:
     tables: Callable[[Sequence[Record]], list[Table]]
     draw: Callable[[Sequence[Record], Any], None]
     findings: Callable[[Sequence[Record]], list[Finding]]
-    enough: Callable[[list[Row]], bool] | None = None
+    enough: Callable[[list[Row], int], bool] | None = None
 
 
 def by(records: Sequence[Record], *axes: str) -> dict[tuple[Any, ...], list[Record]]:
@@ -85,6 +85,19 @@ def by(records: Sequence[Record], *axes: str) -> dict[tuple[Any, ...], list[Reco
     for record in records:
         found.setdefault(tuple(record.axes.get(axis) for axis in axes), []).append(record)
     return dict(sorted(found.items(), key=lambda item: [_order(value) for value in item[0]]))
+
+
+def learners(records: Sequence[Record], *axes: str) -> dict[str, list[Record]]:
+    """Records by all that they are besides seed and places on these axes, in words: what may be compared or pooled."""
+    others = [
+        axis for axis in dict.fromkeys(a for r in records for a in r.axes) if axis not in ("model", "seed", *axes)
+    ]
+    found = {}
+    for (model, *values), group in by(records, "model", *others).items():
+        places = [(axis, v) for axis, v in zip(others, values, strict=True) if axis in group[0].axes]
+        told = [f"{axis} {'unbounded' if v is None else v}" for axis, v in places]
+        found[", ".join([model, *told])] = group
+    return found
 
 
 def _order(value: Any) -> tuple[int, Any]:

@@ -26,6 +26,7 @@ from baselines.devices import cores, hardware, memory_needed, memory_there
 from baselines.learner import MetaTrained, card, in_form
 from baselines.model import skeleton
 from baselines.settings import Settings, model_class
+from baselines.studies.grid import SOURCES
 from baselines.training import State, Varied, make_tasks, make_trainer, seed_words
 from gpicl_bench import Info
 from gpicl_bench.errors import GpiclBenchError
@@ -38,7 +39,7 @@ Row = dict[str, Any]
 
 
 class DoesNotFit(GpiclBenchError):
-    """A single run needs more memory than the device has."""
+    """A run, or some at once, need more memory than the device has."""
 
 
 @dataclass(frozen=True)
@@ -151,7 +152,7 @@ def make_program(group: Sequence[Settings]) -> Program:
 
     return Program(
         start=lambda: jax.jit(jax.vmap(trainer.start))(seeds),
-        train=lambda state, steps: ready(state, steps)(state, steps, sampler, numbers, varied),
+        train=lambda state, steps: ready(state, steps)(_placed(state, mesh, run), steps, sampler, numbers, varied),
         look=lambda weights: jitted_look(weights, validation),
         memory=lambda state, steps: memory_needed(ready(state, steps)),
     )
@@ -161,7 +162,7 @@ def train_together(
     group: Sequence[Settings],
     place: Path,
     report: Callable[[int], None] = lambda step: None,
-    enough: Callable[[list[Row]], bool] | None = None,
+    enough: Callable[[list[Row], int], bool] | None = None,
 ) -> list[Trained]:
     """Train runs that agree in all but `VARIED`.
 
@@ -169,16 +170,16 @@ def train_together(
         group: their settings.
         place: a folder for what is kept while they train; of another group nothing there is used.
         report: called with the number of steps done.
-        enough: of the metrics of one run; when it holds for every run, training ends early.
+        enough: of the metrics of one run and C; when it holds for every run, training ends early.
 
     Raises:
-        DoesNotFit: one run alone is too large for the memory of a device.
+        DoesNotFit: they are too large for the memory of a device.
     """
-    trainer, first = make_program(group), group[0].training
-    kept = place / hashlib.sha256(json.dumps([s.plain() for s in group], sort_keys=True).encode()).hexdigest()[:16]
+    trainer, first, classes = make_program(group), group[0].training, group[0].made_suite.info.C
+    check_fits(trainer, group, min(first.every, first.steps))
+    kept = place / _of_group(group)
     state, about = _resumed(kept, trainer.start, len(group))
     began, last = time.monotonic() - about["seconds"], time.monotonic()
-    _check_fits(trainer, state, first, len(group))
     while about["step"] < first.steps and not about["enough"]:
         steps = np.arange(about["step"], min(about["step"] + first.every, first.steps), dtype=np.int32)
         state, measured = trainer.train(state, steps)
@@ -186,7 +187,7 @@ def train_together(
         measured, done = jax.tree.map(np.asarray, measured), int(steps[-1]) + 1
         for r, rows in enumerate(about["rows"]):
             rows.append(_row(done, jax.tree.map(lambda a, r=r: a[r], (measured, looked))))
-        over = enough is not None and all(enough(rows) for rows in about["rows"])
+        over = enough is not None and all(enough(rows, classes) for rows in about["rows"])
         about = {**about, "step": done, "seconds": time.monotonic() - began, "enough": over}
         if time.monotonic() - last > KEEP_EVERY or done == first.steps or over:
             write_checkpoint(kept, state, about)
@@ -231,16 +232,28 @@ def _resumed(kept: Path, start: Callable[[], State], count: int) -> tuple[State,
     return start(), {"step": 0, "seconds": 0.0, "rows": [[] for _ in range(count)], "enough": False}
 
 
-def _check_fits(trainer: Program, state: State, training: Any, count: int) -> None:
-    steps = np.arange(min(training.every, training.steps), dtype=np.int32)
-    needed, there = trainer.memory(state, steps), memory_there()
+def check_fits(trainer: Program, group: Sequence[Settings], steps: int) -> int:
+    """The bytes that runs need, so many steps a call; found without taking them.
+
+    Raises:
+        DoesNotFit: a device does not have them.
+    """
+    needed = trainer.memory(jax.eval_shape(trainer.start), np.arange(steps, dtype=np.int32))
+    count, there = len(group), memory_there()
     if needed > there:
         raise DoesNotFit(
             f"{count} run{'s' * (count > 1)} at once need more memory than a device has",
             expected=f"at most {there / 1e9:.1f} GB",
-            got=f"{needed / 1e9:.1f} GB at batch_size {training.batch_size}",
+            got=f"{needed / 1e9:.1f} GB at batch_size {group[0].training.batch_size}",
             hint="a smaller batch_size or model; a larger accumulate; compute bfloat16",
         )
+    return needed
+
+
+def _of_group(group: Sequence[Settings]) -> str:
+    """The name of what is kept: of these settings, and of this file of a model of one's own."""
+    told = [[settings.plain() for settings in group], SOURCES.get(group[0].model)]
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _numbers(sampler: Sampler | ImplicitSampler) -> Any:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from baselines.studies.study import Finding, Record, Study, Table, by
+from baselines.studies.study import Finding, Record, Study, Table, Verdict, by, learners
 from baselines.studies.together import Trained
 from gpicl_bench import evaluate, make, registry
 from gpicl_bench.errors import DataUnavailable
@@ -37,32 +37,40 @@ def matrix(records: Sequence[Record]) -> tuple[list[str], list[str], np.ndarray]
     tested = list(dict.fromkeys(id for r in records for id in r.measured["scores"]))
     tested.sort(key=lambda id: (id not in groups, list(groups).index(id) if id in groups else 0))
     means = [
-        [float(np.mean([r.measured["scores"].get(id, [np.nan])[0] for r in group])) for id in tested]
+        [_mean([r.measured["scores"][id][0] for r in group if id in r.measured["scores"]]) for id in tested]
         for group in groups.values()
     ]
     return list(groups), tested, np.array(means)
 
 
 def tables(records: Sequence[Record]) -> list[Table]:
-    """The matrix."""
-    trained, tested, scores = matrix(records)
-    head = ["meta-trained on", "seeds", *[_short(id) for id in tested]]
-    counts = {suite: len(group) for (suite,), group in by(records, "suite").items()}
-    rows = [
-        [_short(id), str(counts[id]), *[f"{v:.3f}" if np.isfinite(v) else "–" for v in row]]
-        for id, row in zip(trained, scores, strict=True)
-    ]
-    return [Table("Score on unseen tasks, held-out images: columns are the base datasets of the test", head, rows)]
+    """The matrix of each learner."""
+    found = []
+    for learner, own in learners(records, "suite").items():
+        trained, tested, scores = matrix(own)
+        counts = {suite: len(group) for (suite,), group in by(own, "suite").items()}
+        rows = [
+            [_short(id), str(counts[id]), *[f"{v:.3f}" if np.isfinite(v) else "–" for v in row]]
+            for id, row in zip(trained, scores, strict=True)
+        ]
+        title = f"Score on unseen tasks, held-out images ({learner}): columns are the base datasets of the test"
+        found.append(Table(title, ["meta-trained on", "seeds", *[_short(id) for id in tested]], rows))
+    return found
 
 
 def findings(records: Sequence[Record]) -> list[Finding]:
-    """Whether what was learned on one dataset serves another."""
+    """Whether what was learned on one dataset serves another, for each learner."""
+    return [finding for learner, own in learners(records, "suite").items() for finding in _of_learner(learner, own)]
+
+
+def _of_learner(learner: str, records: Sequence[Record]) -> list[Finding]:
     trained, tested, scores = matrix(records)
     shares, told = [], []
     for row, source in enumerate(trained):
         for column, target in enumerate(tested):
             home = trained.index(target) if target in trained else None
-            if home is not None and home != row and scores[home, column] > 0.05:
+            known = home is not None and home != row and np.isfinite(scores[row, column])
+            if known and scores[home, column] > 0.05:
                 share = scores[row, column] / scores[home, column]
                 shares.append(share)
                 told.append(f"{_short(source)} → {_short(target)} {share:.2f}")
@@ -70,23 +78,34 @@ def findings(records: Sequence[Record]) -> list[Finding]:
         return []
     least = int(np.argmin(shares))
     here = f"median {np.median(shares):.2f} of the score of who was trained there; least: {told[least]}"
-    claim = "What is learned on tasks of one base dataset serves the tasks of others"
-    verdict: Any = "reproduced" if np.median(shares) > 0.5 else "not reproduced"
+    claim = f"What is learned on tasks of one base dataset serves the tasks of others ({learner})"
+    verdict: Verdict = "reproduced" if np.median(shares) > 0.5 else "not reproduced"
     return [Finding(claim, "MNIST → Fashion-MNIST .62 where Fashion-MNIST → MNIST has .65", here, verdict)]
 
 
 def draw(records: Sequence[Record], figure: Any) -> None:
-    """The matrix as a map."""
+    """The matrix as a map, one below the other for each learner."""
+    apart = learners(records, "suite")
+    sizes = [(len(tested), len(trained)) for trained, tested, _ in map(matrix, apart.values())]
+    width, height = max(size[0] for size in sizes), sum(size[1] for size in sizes)
+    figure.set_size_inches(2.5 + 1.1 * width, 1.6 * len(apart) + 0.6 * height)
+    for panel, (learner, own) in zip(figure.subplots(len(apart), 1, squeeze=False)[:, 0], apart.items(), strict=True):
+        _draw_matrix(panel, learner, own)
+
+
+def _draw_matrix(panel: Any, learner: str, records: Sequence[Record]) -> None:
     trained, tested, scores = matrix(records)
-    figure.set_size_inches(2.5 + 1.1 * len(tested), 1.6 + 0.6 * len(trained))
-    axes = figure.subplots()
-    axes.imshow(scores, vmin=0, vmax=1, cmap="YlGnBu", aspect="auto")
+    panel.imshow(scores, vmin=0, vmax=1, cmap="YlGnBu", aspect="auto")
     for (row, column), value in np.ndenumerate(scores):
         colour = "white" if value > 0.6 else "black"
-        axes.text(column, row, f"{value:.2f}" if np.isfinite(value) else "–", ha="center", va="center", color=colour)
-    axes.set_xticks(range(len(tested)), [_short(id) for id in tested], rotation=20, ha="right")
-    axes.set_yticks(range(len(trained)), [_short(id) for id in trained])
-    axes.set(xlabel="tested on unseen tasks of", ylabel="meta-trained on", title="Score")
+        panel.text(column, row, f"{value:.2f}" if np.isfinite(value) else "–", ha="center", va="center", color=colour)
+    panel.set_xticks(range(len(tested)), [_short(id) for id in tested], rotation=20, ha="right")
+    panel.set_yticks(range(len(trained)), [_short(id) for id in trained])
+    panel.set(xlabel="tested on unseen tasks of", ylabel="meta-trained on", title=f"Score ({learner})")
+
+
+def _mean(scores: list[float]) -> float:
+    return float(np.mean(scores)) if scores else np.nan
 
 
 def _short(id: str) -> str:

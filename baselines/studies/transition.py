@@ -6,22 +6,23 @@ seen, on unseen tasks, and on unseen tasks of other base datasets, and the verdi
 
 from collections import Counter
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from typing import Any
 
 import numpy as np
 
 from baselines.studies.pictures import PHASES, blend
-from baselines.studies.study import Finding, Record, Study, Table, by, shown
+from baselines.studies.study import Finding, Record, Study, Table, Verdict, by, learners, shown
 from baselines.studies.together import Trained
 from gpicl_bench import diagnose
 from gpicl_bench.diagnosing.cell import Cell
+from gpicl_bench.diagnosing.phase import ABSENT, PRESENT
 
 ORDER = ("instance memorisation", "task identification", "general learning")
 # Read off the paper's figure: accuracy at the end of an episode less that at its start, by number of tasks.
 PAPER_SEEN = {2**7: 0.01, 2**10: 0.11, 2**12: 0.33, 2**14: 0.46, 2**15: 0.60}
 PAPER_UNSEEN = {2**13: 0.0, 2**14: 0.15, 2**15: 0.60}
-PAPER_IDENTIFIES, PAPER_LEARNS = 2**7, 2**14
+PAPER_LEARNS = 2**14
 
 
 def measure(run: Trained, asked: int) -> dict[str, Any]:
@@ -47,45 +48,43 @@ def tables(records: Sequence[Record]) -> list[Table]:
 def findings(records: Sequence[Record]) -> list[Finding]:
     """The phases, their order, their boundaries, and what is learned for other datasets."""
     found = []
-    for size in dict.fromkeys(place[0] for place in _by_place(records)):
-        groups = {tasks: group for (other, tasks), group in _by_place(records).items() if other == size}
-        phases = {tasks: _majority(group) for tasks, group in groups.items()}
+    for size, own in learners(records, "num_tasks").items():
+        phases = {tasks: _majority(group) for (tasks,), group in by(own, "num_tasks").items()}
         told = " → ".join(f"{phase} at {shown(t)}" for t, phase in _changes(phases))
-        found.append(
-            Finding(
-                f"With more tasks: memorising, then identifying, then learning ({size})",
-                "in this order",
-                told,
-                _in_order(list(phases.values())),
-            )
-        )
-        learns = [tasks for tasks, phase in phases.items() if phase == ORDER[2]]
-        here = f"from {shown(min(learns))} tasks on" if learns else "not up to " + shown(max(groups))
-        found.append(
-            Finding(
-                f"Learning begins at a number of tasks ({size})",
-                f"2^{PAPER_LEARNS.bit_length() - 1} (MNIST)",
-                here,
-                "reproduced" if learns and min(learns) > min(groups) else "open",
-            )
-        )
-    other = {t: _gain(g, "other") for (_, t), g in by(records, "model", "num_tasks").items()}
-    most = max((t for t, gains in other.items() if gains), default=None)
-    if most is not None:
-        gain, kinds = float(np.mean(other[most])), len({r.name for r in records if r.axes["num_tasks"] == most})
-        found.append(
-            Finding(
-                "What has learned to learn improves on other base datasets too",
-                ".42 (MNIST → Fashion-MNIST)",
-                f"{gain:.2f} of what is possible at {shown(most)} tasks, mean of {kinds} learners",
-                "reproduced" if gain > 0.18 else "not reproduced",
-            )
-        )
-    return found
+        claim = f"With more tasks: memorising, then identifying, then learning ({size})"
+        found.append(Finding(claim, "in this order", told, _in_order(list(phases.values()))))
+        claim = f"Learning begins at a number of tasks ({size})"
+        found.append(Finding(claim, f"{shown(PAPER_LEARNS)} (MNIST)", *_beginning(phases)))
+    return [*found, *_of_others(records)]
+
+
+def _beginning(phases: dict[Any, str]) -> tuple[str, Verdict]:
+    """The number of tasks from which on every larger one is learned from, unless it is the first that was asked."""
+    pools = list(phases)
+    learns = list(takewhile(lambda tasks: phases[tasks] == ORDER[2], reversed(pools)))
+    if not learns:
+        lasting = "lastingly " if ORDER[2] in phases.values() else ""
+        return f"not {lasting}up to {shown(pools[-1])}", "open"
+    return f"from {shown(learns[-1])} tasks on", "reproduced" if learns[-1] != pools[0] else "open"
+
+
+def _of_others(records: Sequence[Record]) -> list[Finding]:
+    """What those that improve on unseen tasks improve on other base datasets, by the bounds of the diagnosis.
+
+    They are not chosen by their verdict: *general learning* asks for improvement on another base dataset itself.
+    """
+    gains = _gain([r for r in records if _improves(r)], "other")
+    if not gains:
+        return []
+    gain = float(np.mean(gains))
+    here = f"{gain:.2f} of what is possible, mean of {len(gains)} runs that do on unseen tasks"
+    verdict: Verdict = "reproduced" if gain > PRESENT else "not reproduced" if gain < ABSENT else "open"
+    claim = "What has learned to learn improves on other base datasets too"
+    return [Finding(claim, ".42 (MNIST → Fashion-MNIST)", here, verdict)]
 
 
 def draw(records: Sequence[Record], figure: Any) -> None:
-    """The map of phases, and the curves of the largest model beside the paper's."""
+    """The map of phases, and the curves of the last model beside the paper's."""
     figure.set_size_inches(11, 4.2)
     grid, curves = figure.subplots(1, 2, width_ratios=[1.1, 1])
     places = _by_place(records)
@@ -95,7 +94,8 @@ def draw(records: Sequence[Record], figure: Any) -> None:
     for (size, tasks), group in places.items():
         row, column = sizes.index(size), pools.index(tasks)
         image[row, column] = blend([PHASES[r.measured["verdict"]] for r in group])
-        text = f"{_mean(_gain(group, 'unseen')):.2f}"
+        gains = _gain(group, "unseen")
+        text = f"{_mean(gains):.2f}" if gains else "–"
         grid.text(column, row, text, ha="center", va="center", fontsize="small", color="black")
     grid.imshow(image, aspect="auto")
     grid.set_xticks(range(len(pools)), [shown(tasks) for tasks in pools])
@@ -137,12 +137,8 @@ def _plain(cell: Cell) -> dict[str, Any]:
 
 def _by_place(records: Sequence[Record]) -> dict[tuple[str, Any], list[Record]]:
     """By what the model is, in words, and by the number of tasks."""
-    axes = [axis for axis in records[0].axes if axis not in ("model", "num_tasks", "seed")]
-    found: dict[tuple[str, Any], list[Record]] = {}
-    for place, group in by(records, "model", *axes, "num_tasks").items():
-        sizes = [f"{axis} {value}" for axis, value in zip(axes, place[1:-1], strict=True) if value is not None]
-        found[", ".join([place[0], *sizes]), place[-1]] = group
-    return found
+    apart = learners(records, "num_tasks").items()
+    return {(size, tasks): group for size, own in apart for (tasks,), group in by(own, "num_tasks").items()}
 
 
 def _gain(group: Sequence[Record], kind: str) -> list[float]:
@@ -153,6 +149,12 @@ def _gain(group: Sequence[Record], kind: str) -> list[float]:
         if cells:
             gains.append(float(np.mean([cell["improvement"][0] for cell in cells])))
     return gains
+
+
+def _improves(record: Record) -> bool:
+    """On unseen tasks, held-out images: the whole interval lies above what counts as present."""
+    cells = [c for c in record.measured["cells"] if c["tasks"] == "unseen" and c["images"] == "test"]
+    return bool(cells) and all(cell["improvement"][1] > PRESENT for cell in cells)
 
 
 def _mean(gains: list[float]) -> float:

@@ -86,15 +86,20 @@ def _falls(law: PowerLaw) -> Verdict:
 
 
 def _of_epsilon(records: Sequence[Record], model: str) -> list[Finding]:
-    """Of the least and the largest ε at which more than half of the runs left their plateau."""
+    """Of the least and the largest ε, whose runs count with the steps that they had where they did not leave."""
     lengths = _lengths(records, "adam_epsilon")
-    medians = {value: float(np.median(found)) for value, found in lengths.items() if np.isfinite(np.median(found))}
-    if len(medians) < 2:
+    if len(lengths) < 2:
         return []
-    small, large = min(medians), max(medians)
-    here = f"× {medians[small] / medians[large]:.2f} from ε = {large:g} to {small:g}"
-    verdict = halved(lengths[small], lengths[large])
-    return [Finding(f"A smaller ε of Adam more than halves the plateau ({model})", "more than halved", here, verdict)]
+    waited = {value: min(r.measured["steps"] for r in records if r.axes["adam_epsilon"] == value) for value in lengths}
+    medians = {value: float(np.median(found)) for value, found in lengths.items()}
+    told = [
+        f"ε = {value:g}: " + (f"{median:,.0f}" if np.isfinite(median) else f"more than {waited[value]:,}")
+        for value, median in medians.items()
+    ]
+    large = max(lengths)
+    verdict = halved(lengths[min(lengths)], [min(length, waited[large]) for length in lengths[large]])
+    claim = f"A smaller ε of Adam more than halves the plateau ({model})"
+    return [Finding(claim, "more than halved", "median steps at " + "; ".join(told), verdict)]
 
 
 def halved(less: Sequence[float], more: Sequence[float]) -> Verdict:

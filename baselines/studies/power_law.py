@@ -5,6 +5,7 @@ of being longer (right-censored regression: Tobin 1958; Meeker and Escobar 1998,
 """
 
 from collections.abc import Sequence
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -35,13 +36,18 @@ class PowerLaw(NamedTuple):
 
 
 def fit(x: Sequence[float], length: Sequence[float], left: Sequence[bool]) -> PowerLaw | None:
-    """The power law; None where fewer than two places have runs that left.
+    """The power law; None where fewer than two places have runs that left. What was fitted once is remembered.
 
     Args:
         x: a positive number of each run.
         length: steps until it left its plateau, or the steps that it was given.
         left: whether it left.
     """
+    return _fit(tuple(x), tuple(length), tuple(left))
+
+
+@cache  # a page asks thrice, and resampling takes seconds
+def _fit(x: tuple[float, ...], length: tuple[float, ...], left: tuple[bool, ...]) -> PowerLaw | None:
     values, lengths, known = np.log(np.asarray(x, float)), np.log(np.asarray(length, float)), np.asarray(left, bool)
     count = len(set(values[known]))
     if count < 2:

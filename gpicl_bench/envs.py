@@ -171,7 +171,9 @@ class EpisodeVectorEnv(VectorEnv[Observation, Any, Any]):
         except (TypeError, ValueError):  # ragged, or no array at all
             given = np.empty(0, object)
         most = self.split.info.C - 1
-        whole = given.dtype.kind in "iu" and given.shape == (self.num_envs,)
+        listed = not isinstance(actions, np.ndarray) and given.ndim > 0
+        mixed = listed and any(isinstance(action, bool | np.bool_) for action in actions)  # NumPy takes True for 1
+        whole = given.dtype.kind in "iu" and given.shape == (self.num_envs,) and not mixed
         if not whole or given.min() < 0 or given.max() > most:
             raise InvalidArgument(
                 "actions are no predictions",
@@ -267,7 +269,7 @@ def _checked(split: object) -> Split:
 
 def _refuse(options: object) -> None:
     """Options that are not known to do anything would be passed over in silence."""
-    if options not in (None, {}):
+    if options is not None and not (isinstance(options, dict) and not options):
         raise InvalidArgument("an environment takes no options", expected="None", got=repr(options))
 
 

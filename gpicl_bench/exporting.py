@@ -54,7 +54,7 @@ class TaskSlice:
         if isinstance(index, slice):
             return TaskSlice(self.split, _sliced(self.numbers, index))
         try:
-            number = self.numbers[check_integer("an index", index, -LENGTH, LENGTH)]
+            number = self.numbers[_integer(index)]
         except IndexError as error:
             raise _outside(index, len(self)) from error
         return _item(self.split, number)
@@ -79,10 +79,16 @@ def _sliced(numbers: range, index: slice) -> range:
 
 def _counted(index: object) -> int:
     """An index from the beginning: a split has no end from which to count."""
-    number = check_integer("an index", index, -(2**64), 2**64)
+    number = _integer(index)
     if not 0 <= number < LENGTH:
         raise _outside(index, LENGTH)
     return number
+
+
+def _integer(index: object) -> int:
+    """Of any size: one that is too large is out of range, as it is for a list."""
+    size = abs(index) if isinstance(index, int) else LENGTH
+    return check_integer("an index", index, -max(size, 2**64), max(size, 2**64))
 
 
 def _outside(index: object, length: int) -> IndexOutOfRange:
@@ -114,7 +120,7 @@ def write_npz(split: "Split", path: object, num_tasks: int, first: int) -> None:
 
 def _write_beside(where: Path, members: Iterable["_Member"]) -> None:
     """Under another name first, so that a half-written file is never seen."""
-    scratch = where.with_name(f".{where.name}-{secrets.token_hex(8)}")
+    scratch = where.with_name(f".{secrets.token_hex(8)}.partial")  # short: a name may be as long as names can be
     scratch.touch(exist_ok=False)
     try:
         with scratch.open("wb") as file:

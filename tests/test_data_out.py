@@ -84,13 +84,19 @@ def test_slices_of_a_split():
 
 
 @pytest.mark.parametrize(
-    "index", [-1, END, 2**64, np.int64(-3), slice(-3, None), slice(None, -1), slice(None, None, -1)]
+    "index", [-1, END, 2**64, 2**200, -(2**200), np.int64(-3), slice(-3, None), slice(None, -1), slice(None, None, -1)]
 )
 def test_indices_beyond_a_split_are_index_errors(index):
     with pytest.raises(IndexError, match=f"(?s)no such element.*0 to {END - 1}"):
         SPLIT[index]
     with pytest.raises(errors.IndexOutOfRange):
         SPLIT[index]
+
+
+@pytest.mark.parametrize("index", [9, -10, END, -(2**63), 2**64, 2**200, -(2**200)])
+def test_indices_beyond_a_slice_are_index_errors(index):
+    with pytest.raises(errors.IndexOutOfRange, match="0 to 8"):
+        PLAIN[:9][index]
 
 
 @pytest.mark.parametrize(
@@ -341,6 +347,11 @@ def test_paths_that_cannot_be_are_named(path, says, tmp_path, monkeypatch):
     with pytest.raises(errors.ExportError, match=says):
         PLAIN.to_npz(path, 2)
     assert [*tmp_path.iterdir()] == []
+
+
+def test_a_name_may_be_as_long_as_names_can_be(tmp_path):
+    PLAIN.to_npz(tmp_path / ("a" * 255), 1)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a" * 255]
 
 
 def test_more_than_the_disk_has_room_for_is_refused_at_once(tmp_path):

@@ -413,7 +413,7 @@ def test_what_is_no_action_is_refused_and_changes_nothing(action):
 
 @pytest.mark.parametrize(
     "actions",
-    [0, [0], [0, 1, 2], [[0, 1]], [0.0, 1.0], [0, 10], [-1, 0], [True, False], ["0", "1"], None, [0, None], [[0], [0, 1]], np.zeros((2, 1), int), np.zeros(2, bool)],
+    [0, [0], [0, 1, 2], [[0, 1]], [0.0, 1.0], [0, 10], [-1, 0], [True, False], [0, True], (np.True_, 1), ["0", "1"], None, [0, None], [[0], [0, 1]], np.zeros((2, 1), int), np.zeros(2, bool)],
     ids=repr,
 )  # fmt: skip
 def test_what_are_no_actions_is_refused_and_changes_nothing(actions):
@@ -481,7 +481,9 @@ gymnasium.make("gpicl_bench/digits-none-perm-v0", render_mode=None)
     ]
 
 
-@pytest.mark.parametrize("options", [{"reset_mask": np.array([True, False])}, {"task": 3}, "none", 5])
+@pytest.mark.parametrize(
+    "options", [{"reset_mask": np.array([True, False])}, {"task": 3}, "none", 5, np.array([1, 2]), []], ids=repr
+)
 def test_options_are_refused(options):
     for env in (envs.EpisodeEnv(SUITE.meta_train), envs.EpisodeVectorEnv(SUITE.meta_train, 2)):
         with pytest.raises(errors.InvalidArgument, match="takes no options"):

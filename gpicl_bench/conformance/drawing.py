@@ -5,7 +5,7 @@ from itertools import combinations
 import numpy as np
 
 from gpicl_bench.conformance.outcome import require
-from gpicl_bench.conformance.places import PLACES, Looked, all_splits, content, enough
+from gpicl_bench.conformance.places import PLACES, POOLS, STEP, Looked, content, enough
 from gpicl_bench.suite import Split
 
 _SEED, _ROUND = 7, "ab" * 32
@@ -13,7 +13,7 @@ _SEED, _ROUND = 7, "ab" * 32
 
 def determinism(looked: Looked) -> None:
     """A second make gives the same, whatever was asked before."""
-    for split, other in zip(looked.splits, all_splits(looked.again()), strict=True):
+    for split, other in zip(looked.splits, looked.again, strict=True):
         backwards = {place: other.episode(*place) for place in reversed(PLACES)}
         for place, episode in backwards.items():
             where = f"{looked.id}, {split.name}, task and episode {place}"
@@ -56,13 +56,12 @@ def streams(looked: Looked) -> None:
 
 def batches(looked: Looked) -> None:
     """A batch is its episodes by number, of the seed and the pool that were asked for."""
-    for num_tasks, seed in ((None, 0), (4, 9)):
-        train, split = looked.suite.meta_train, looked.suite.meta_train.at_seed(seed)
-        batch = train.batch(5, 2, num_tasks, seed)
+    for num_tasks, seed in POOLS:
+        batch, split = looked.batch(num_tasks, seed), looked.suite.meta_train.at_seed(seed)
         for slot in range(2):
-            i, e = int(batch.task[slot]), int(batch.episode[slot])
-            expected = (10 + slot, 0) if num_tasks is None else (i, 10 + slot)
-            where = f"{looked.id}, batch 5 of 2, pool {num_tasks}, seed {seed}, slot {slot}"
+            i, e, g = int(batch.task[slot]), int(batch.episode[slot]), 2 * STEP + slot
+            expected = (g, 0) if num_tasks is None else (i, g)
+            where = f"{looked.id}, batch {STEP} of 2, pool {num_tasks}, seed {seed}, slot {slot}"
             in_pool = num_tasks is None or i < num_tasks
             require((i, e) == expected and in_pool, "a slot is another", expected=expected, got=(i, e), where=where)
             episode, label_map = looked.episode(split, i, e), split.label_map(i)
@@ -77,7 +76,7 @@ def batches(looked: Looked) -> None:
 def fingerprints(looked: Looked) -> str | None:
     """No two splits have one fingerprint, and each pinned one is what its split gives."""
     suite = looked.suite
-    found = {split.name: split.fingerprint for split in all_splits(looked.again())}
+    found = {split.name: split.fingerprint for split in looked.again}
     distinct = len(set(found.values()))
     require(distinct == len(found), "splits share a fingerprint", expected=len(found), got=distinct, where=suite.id)
     public = "@" not in suite.meta_test.task_set

@@ -3,9 +3,10 @@
 import math
 from functools import cached_property
 
-from gpicl_bench.suite import Episode, Split, Suite, Task
+from gpicl_bench.suite import Batch, Episode, Split, Suite, Task
 
 PLACES = ((0, 0), (2**40 + 3, 2**33 + 1))  # task, episode
+STEP, POOLS = 5, ((None, 0), (4, 9))  # a batch of meta-training: number of tasks, seed
 _BITS = 64  # of chance, that two draws which should differ are equal
 
 
@@ -16,14 +17,23 @@ class Looked:
         self.suite, self.id = suite, suite.id
         self._tasks: dict[tuple[str, str, int], Task] = {}
         self._episodes: dict[tuple[str, str, int, int], Episode] = {}
+        self._batches: dict[tuple[int | None, int], Batch] = {}
 
     @cached_property
     def splits(self) -> tuple[Split, ...]:
         return all_splits(self.suite)
 
-    def again(self) -> Suite:
-        """The suite, made anew."""
-        return type(self.suite)(self.suite.spec, self.suite.meta_test.task_set.partition("@")[2] or None)
+    @cached_property
+    def again(self) -> tuple[Split, ...]:
+        """The splits of the suite, made anew."""
+        made = type(self.suite)(self.suite.spec, self.suite.meta_test.task_set.partition("@")[2] or None)
+        return all_splits(made)
+
+    def batch(self, num_tasks: int | None, seed: int) -> Batch:
+        """Batch STEP, of two slots."""
+        if (num_tasks, seed) not in self._batches:
+            self._batches[num_tasks, seed] = self.suite.meta_train.batch(STEP, 2, num_tasks, seed)
+        return self._batches[num_tasks, seed]
 
     def task(self, split: Split, i: int) -> Task:
         key = (split.task_set, split.images, i)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from gpicl_bench.conformance.outcome import require, require_same
-from gpicl_bench.conformance.places import PLACES, Looked
+from gpicl_bench.conformance.places import PLACES, POOLS, STEP, Looked
 from gpicl_bench.suite import Split
 
 _FIELDS = ("x", "y", "label_map")
@@ -23,12 +23,12 @@ def same_bytes(looked: Looked) -> None:
             episode = looked.episode(split, i, e)
             _compare(split, batch, slot, (episode.x, episode.y, split.label_map(i)), f"task {i}, episode {e}")
     train = looked.suite.meta_train
-    for num_tasks, seed in ((None, 0), (4, 9)):
-        host = train.batch(2, 2, num_tasks, seed)
-        task, episode = jax.jit(lambda sampler: sampler.numbers(2))(train.sampler(2, num_tasks, seed))
+    for num_tasks, seed in POOLS:
+        host = looked.batch(num_tasks, seed)
+        task, episode = jax.jit(lambda sampler: sampler.numbers(STEP))(train.sampler(2, num_tasks, seed))
         found = [np.asarray(task).tolist(), np.asarray(episode).tolist()]
         wanted = [[_pair(int(n)) for n in column] for column in (host.task, host.episode)]
-        require_same("the sampler draws other tasks", found, wanted, f"{looked.id}, batch 2, pool {num_tasks}")
+        require_same("the sampler draws other tasks", found, wanted, f"{looked.id}, batch {STEP}, pool {num_tasks}")
 
 
 def _compare(split: Split, batch: Any, slot: int, expected: tuple[np.ndarray, ...], place: str) -> None:

@@ -176,8 +176,8 @@ def _along(records: Sequence[Record], axis: str) -> list[Record]:
 
 
 def _law(records: Sequence[Record], axis: str) -> PowerLaw | None:
-    if axis not in _axes(records) or not _is_scale(records, axis):
-        return None
+    if axis == "adam_epsilon" or axis not in _axes(records) or not _is_scale(records, axis):
+        return None  # ε has a threshold, not a law: above it no run leaves its plateau, far below it nothing changes
     runs = [r for r in _along(records, axis) if r.axes[axis] is not None]
     lengths = [r.measured["plateau"] or r.measured["steps"] for r in runs]
     return fit([float(r.axes[axis]) for r in runs], lengths, [r.measured["plateau"] is not None for r in runs])

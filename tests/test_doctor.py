@@ -100,7 +100,9 @@ def test_versions_beside_the_lowest(monkeypatch):
     found = by_name(versions.look())
     assert (found["numpy"].state, found["numpy"].hint) == ("broken", "pip install 'numpy>=2.0'")
     assert (found["rich"].state, found["rich"].hint) == ("broken", "pip install rich")
-    assert (found["torch"].state, found["torch"].hint) == ("missing", "pip install 'gpicl-bench[torch]'")
+    extra = found["extra torch"]  # a line for an extra, however many packages of it are missing
+    assert (extra.state, extra.detail) == ("missing", "not installed: torch")
+    assert extra.hint == "pip install 'gpicl-bench[torch]'"
     assert {found[name].state for name in ("jax", "scipy", "python", "gpicl_bench")} == {"ok"}
     assert found["jax"].detail == "0.7 (lowest supported: 0.7)"
 

@@ -34,8 +34,16 @@ def look() -> Iterator[Finding]:
     yield Finding("versions", "gpicl_bench", "ok", f"{gpicl_bench.__version__}, {place}")
     asked = [requirement(text) for text in required]
     own = [each for each in asked if each.name != _NAME]  # else it is an extra of another extra
+    absent: dict[str, list[str]] = {}  # by the extra that would bring them
     for name, lowest in sorted({(e.name, e.lowest) for e in own}, key=lambda pair: (_extras(own, pair), pair)):
-        yield _dependency(name, lowest, _extras(own, (name, lowest)))
+        extras = _extras(own, (name, lowest))
+        if extras and not _there(name):
+            absent.setdefault(extras[0], []).append(name)
+        else:
+            yield _dependency(name, lowest, extras)
+    for extra, names in absent.items():
+        hint = f"pip install 'gpicl-bench[{extra}]'"
+        yield Finding("versions", f"extra {extra}", "missing", f"not installed: {', '.join(names)}", hint)
 
 
 def requirement(text: str) -> Requirement:
@@ -73,15 +81,19 @@ def _extras(asked: list[Requirement], pair: tuple[str, str | None]) -> list[str]
     return [] if None in extras else [extra for extra in extras if extra is not None]
 
 
+def _there(name: str) -> bool:
+    try:
+        version(name)
+    except PackageNotFoundError:
+        return False
+    return True
+
+
 def _dependency(name: str, lowest: str | None, extras: list[str]) -> Finding:
     only = f"; only for the extra {', '.join(extras)}" if extras else ""
     try:
         found = version(name)
     except PackageNotFoundError:
-        if extras:
-            return Finding(
-                "versions", name, "missing", f"not installed{only}", f"pip install 'gpicl-bench[{extras[0]}]'"
-            )
         return Finding("versions", name, "broken", "not installed", f"pip install {name}")
     return _versioned(name, found, lowest, only)
 

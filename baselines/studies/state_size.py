@@ -97,7 +97,7 @@ def findings(records: Sequence[Record]) -> list[Finding]:
     state, parameters, (low, high) = both
     here = (
         f"ρ = {state:.2f} with state, {parameters:.2f} with parameters, over {len(found)} configurations; "
-        f"difference {state - parameters:.2f} ({low:.2f} to {high:.2f})"
+        f"difference {state - parameters:.2f} ({low:.3f} to {high:.3f})"
     )
     return [Finding(claim, "state", here, _verdict(state, low, high))]
 

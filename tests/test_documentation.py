@@ -13,7 +13,7 @@ from tests.conftest import ROOT
 
 PAGES = [ROOT / "README.md", ROOT / "baselines" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 SHOWING = [ROOT / "docs" / "tutorial.md", *sorted((ROOT / "docs" / "howto").glob("*.md"))]  # print what they show
-VARYING = ("digest ", "time ", "(p = ", " fresh tasks ")  # lines whose numbers differ from run to run
+VARYING = ("digest ", "time ", "(p = ", " fresh tasks ", "queries apart ")  # lines whose numbers differ from run to run
 SHORT = {  # what is added to commands that would take long
     "-m baselines train": "--steps 4 --every 2 --warmup 1 --validation-tasks 8",
     "-m gpicl_bench.evaluate": "--num-tasks 64",

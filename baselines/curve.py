@@ -22,7 +22,8 @@ def draw(folder: Path) -> Path:
     if not rows:
         raise PictureError("no picture: there are no metrics", where=str(folder))
     steps, last = [row["step"] for row in rows], len(rows[0]["validation_curve"]) - 1
-    figure, panels = _figure(3)
+    figure = new_figure(11.0, 3.4)
+    panels = figure.subplots(1, 3)
     losses, accuracies, curves = panels
     losses.plot(steps, [row["loss"] for row in rows], label="meta-training tasks")
     losses.plot(steps, [row["validation_loss"] for row in rows], "--", label="meta-validation tasks")
@@ -43,17 +44,21 @@ def draw_learning_curves(results: Mapping[str, Sequence[Result]], file: Path) ->
     return _write(compare(coloured or results).plot().figure, file)
 
 
-def _figure(panels: int) -> tuple[Any, Any]:
-    """A figure that needs no display, and its axes."""
+def new_figure(width: float, height: float) -> Any:
+    """A figure that needs no display; its size in inches.
+
+    Raises:
+        PictureError: matplotlib is not installed.
+    """
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError as error:
         what, hint = "no picture: matplotlib is not installed", "pip install 'gpicl-bench[plot]'"
         raise PictureError(what, hint=hint) from error
-    figure = Figure(figsize=(11, 3.4), layout="constrained")
+    figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
-    return figure, figure.subplots(1, panels, squeeze=False)[0]
+    return figure
 
 
 def _save(figure: Any, panels: Any, file: Path) -> Path:

@@ -64,11 +64,10 @@ def restore(kind: type[Model], info: Info, checkpoint: str | Path, form: str = "
         if name != kind.name:
             raise CheckpointError("the checkpoint is of another model", expected=kind.name, got=name, where=str(path))
         config = validated(kind.Config, config, str(path))
-        longest = eqx.combine(*skeleton(kind, trained, config)).max_examples
+        longest = max_examples(kind, trained, config)
         if kind.any_shape:
             trained = replace(trained, D=info.D, C=info.C)
-        # Without a limit the length of an episode shows in no weight, only in the state.
-        weights, static = skeleton(kind, trained if longest else replace(trained, T=info.T), config)
+        weights, static = skeleton(kind, for_length(trained, longest, info.T), config)
     except (KeyError, TypeError, AttributeError) as error:
         raise CheckpointError("the checkpoint is malformed", got=repr(error), where=str(path)) from error
     if (trained.D, trained.C) != (info.D, info.C):
@@ -81,6 +80,16 @@ def restore(kind: type[Model], info: Info, checkpoint: str | Path, form: str = "
     found = read_arrays(path, State(weights, None), ignored="optimiser")
     limit = {"max_examples": longest} if longest else {}
     return in_form(MetaTrained(eqx.combine(found.weights, static), {**said, **limit}), form)
+
+
+def max_examples(kind: type[Model], info: Info, config: Any) -> int | None:
+    """The longest episode that a model of this kind can take; None: any length."""
+    return eqx.combine(*skeleton(kind, info, config)).max_examples
+
+
+def for_length(trained: Info, longest: int | None, length: int) -> Info:
+    """What a model is made for: without a limit the length of an episode shows in no weight, only in the state."""
+    return trained if longest else replace(trained, T=length)
 
 
 def in_form(learner: MetaTrained, form: str) -> MetaTrained:

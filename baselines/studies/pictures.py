@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from gpicl_bench.errors import PictureError
+from baselines.curve import new_figure
 
 PHASES = {
     "instance memorisation": "#f2b8a0",
@@ -29,16 +29,10 @@ def write_figure(draw: Callable[[Any], None], folder: Path) -> list[Path]:
     Raises:
         PictureError: matplotlib is not installed.
     """
-    try:
-        import matplotlib as mpl
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        what, hint = "no picture: matplotlib is not installed", "pip install 'gpicl-bench[plot]'"
-        raise PictureError(what, hint=hint) from error
+    figure = new_figure(11.0, 4.0)
+    import matplotlib as mpl  # is there: else there were no figure
+
     with mpl.rc_context({"svg.hashsalt": "gpicl-bench", "svg.fonttype": "path"}):
-        figure = Figure(figsize=(11, 4), layout="constrained")
-        FigureCanvasAgg(figure)
         draw(figure)
         written = []
         for kind, metadata in (("png", {"Software": None}), ("svg", {"Date": None, "Creator": None})):

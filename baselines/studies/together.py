@@ -23,7 +23,7 @@ from safetensors.numpy import save
 
 from baselines.checkpoint import CheckpointError, named_arrays, read_about, read_arrays, write_checkpoint
 from baselines.devices import cores, hardware, memory_needed, memory_there
-from baselines.learner import MetaTrained, card, in_form
+from baselines.learner import MetaTrained, card, for_length, in_form, max_examples
 from baselines.model import skeleton
 from baselines.settings import Settings, model_class
 from baselines.studies.grid import SOURCES
@@ -75,9 +75,8 @@ class Trained:
     def learner(self, info: Info) -> MetaTrained:
         """As a sequence learner of suites with the D and C that it was trained with, and any T that it can take."""
         kind, own = model_class(self.settings.model), self.settings.made_suite.info
-        longest = eqx.combine(*skeleton(kind, own, self.settings.config)).max_examples
-        # Without a limit the length of an episode shows in no weight, only in the state.
-        shapes, static = skeleton(kind, own if longest else replace(own, T=info.T), self.settings.config)
+        longest = max_examples(kind, own, self.settings.config)
+        shapes, static = skeleton(kind, for_length(own, longest, info.T), self.settings.config)
         weights = jax.tree.unflatten(jax.tree.structure(shapes), jax.tree.leaves(self.weights))
         about = {
             "settings": self.settings.plain(),
@@ -118,9 +117,8 @@ class Program(NamedTuple):
 def make_program(group: Sequence[Settings]) -> Program:
     """The program of settings that agree in all but `VARIED`."""
     first, mesh, runs = group[0], _mesh(), _padded(group)
-    trainer, samplers = make_trainer(first), [make_tasks(settings) for settings in runs]
-    sampler = samplers[0]
-    numbers = _stacked([_numbers(s) for s in samplers])
+    trainer, sampler = make_trainer(first), make_tasks(first)
+    numbers = _stacked([_numbers(make_tasks(settings)) for settings in runs])  # one copy of the images at a time
     training = [settings.training for settings in runs]
     varied = Varied(*(np.array([getattr(t, name) for t in training], np.float32) for name in Varied._fields))
     seeds = np.stack([seed_words(t.seed) for t in training])

@@ -37,10 +37,13 @@ def look() -> Iterator[Finding]:
     absent: dict[str, list[str]] = {}  # by the extra that would bring them
     for name, lowest in sorted({(e.name, e.lowest) for e in own}, key=lambda pair: (_extras(own, pair), pair)):
         extras = _extras(own, (name, lowest))
-        if extras and not _there(name):
+        found = _installed(name)
+        if found is None and extras:
             absent.setdefault(extras[0], []).append(name)
+        elif found is None:
+            yield Finding("versions", name, "broken", "not installed", f"pip install {name}")
         else:
-            yield _dependency(name, lowest, extras)
+            yield _versioned(name, found, lowest, f"; only for the extra {', '.join(extras)}" if extras else "")
     for extra, names in absent.items():
         hint = f"pip install 'gpicl-bench[{extra}]'"
         yield Finding("versions", f"extra {extra}", "missing", f"not installed: {', '.join(names)}", hint)
@@ -81,21 +84,11 @@ def _extras(asked: list[Requirement], pair: tuple[str, str | None]) -> list[str]
     return [] if None in extras else [extra for extra in extras if extra is not None]
 
 
-def _there(name: str) -> bool:
+def _installed(name: str) -> str | None:
     try:
-        version(name)
+        return version(name)
     except PackageNotFoundError:
-        return False
-    return True
-
-
-def _dependency(name: str, lowest: str | None, extras: list[str]) -> Finding:
-    only = f"; only for the extra {', '.join(extras)}" if extras else ""
-    try:
-        found = version(name)
-    except PackageNotFoundError:
-        return Finding("versions", name, "broken", "not installed", f"pip install {name}")
-    return _versioned(name, found, lowest, only)
+        return None
 
 
 def _versioned(name: str, found: str, lowest: str | None, more: str = "") -> Finding:
